@@ -1,0 +1,65 @@
+# Two commands do all the set-up: `make run` and `make test`. Everything is installed into ./.venv from the lock files.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+
+RUN_READY := .venv/.run-$(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
+DEV_READY := .venv/.dev-$(shell cat requirements-dev.lock pyproject.toml | cksum | cut -d' ' -f1)
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+OFFLINE := "The packages could not be installed (see above): is the network, or the package index that pip is set up for, in reach?"
+
+define INSTALL
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+  || { echo "Python 3.11 or newer is needed; name one with: make $@ PYTHON=/path/to/python3"; exit 1; }
+@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv \
+  || { rm -rf .venv; echo "No virtual environment could be made; on Debian: apt-get install python3-venv"; exit 1; }
+@echo "Installing the locked packages into .venv …"
+@$(PIP) --require-hashes --requirement $(1) || { echo $(OFFLINE); exit 1; }
+@$(PIP) --no-deps --no-build-isolation --editable . || { echo $(OFFLINE); exit 1; }
+@rm -f .venv/.run-* ; touch $(2)
+endef
+
+.PHONY: help run test check lint types unit bench clean lock
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: $(RUN_READY) ## start everything on this machine and show sample events on their way
+	@$(BIN)/attentive-gateway run $(ARGS)
+
+test: $(DEV_READY) lint types unit ## lint, types and all tests
+
+check: test
+
+lint: $(DEV_READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "Some files are not formatted: run make format"; exit 1; }
+
+types: $(DEV_READY)
+	@$(BIN)/mypy
+
+unit: $(DEV_READY)
+	@$(BIN)/python -m pytest $(ARGS)
+
+format: $(DEV_READY) ## format the code and mend what can be mended by itself
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+bench: $(DEV_READY) ## measure requests per second, beside what they are compared with
+	@$(BIN)/python -m benchmarks.ingest $(ARGS)
+
+lock: ## renew the lock files from pyproject.toml (needs uv)
+	@uv pip compile pyproject.toml --extra embedded --group build --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements.lock
+	@uv pip compile pyproject.toml --extra embedded --group dev --constraint requirements.lock --universal \
+	  --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements-dev.lock
+
+clean: ## delete the virtual environment and all caches (not ./data)
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache dist
+
+$(RUN_READY): requirements.lock pyproject.toml
+	$(call INSTALL,requirements.lock,$@)
+
+$(DEV_READY): requirements-dev.lock pyproject.toml
+	$(call INSTALL,requirements-dev.lock,$@)
+	@touch $(RUN_READY)

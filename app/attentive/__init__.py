@@ -1,0 +1,1 @@
+"""Attentive's REST API: its endpoints as data, and the one client that calls it."""

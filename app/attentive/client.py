@@ -1,0 +1,157 @@
+"""The only code that talks to Attentive. Networks fail, so failing is a value: a Reply, or Unreachable."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from app.attentive.endpoints import Endpoint
+
+ANSWER_BYTES: Final = 64 * 1024  # more of an answer is never read
+LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
+_KEEPALIVE_S: Final = 4.0  # below the 5 s after which common servers close an idle connection under our feet
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What Attentive answered. `body` is the first 64 KiB and may echo personal data: redact before showing it."""
+
+    status: int
+    body: bytes = field(default=b"", repr=False)
+    retry_after: timedelta | None = None
+    limit: float | None = None  # x-ratelimit-limit: calls a second this endpoint allows now
+    remaining: float | None = None  # x-ratelimit-remaining
+    took: timedelta = timedelta()
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """No whole answer came. `ambiguous`: the request had been sent, so Attentive may have acted on it."""
+
+    reason: str
+    ambiguous: bool
+    took: timedelta = timedelta()
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to connect, to wait for bytes of the answer, and for the whole call."""
+
+    connect_s: float = 3.0
+    read_s: float = 10.0
+    total_s: float = 15.0
+
+
+class AttentiveClient:
+    """One account's connection pool, for up to `connections` calls at the same time. Close it when done."""
+
+    def __init__(
+        self, base_url: str, token: str, *, user_agent: str, timeouts: Timeouts | None = None, connections: int = 100
+    ) -> None:
+        """`base_url` is scheme and host, without the version; `token` is sent as the bearer key and nowhere else."""
+        self._timeouts = timeouts or Timeouts()
+        self._base_url = base_url.rstrip("/")
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",  # answers are small, and shown to operators as they came
+            "User-Agent": user_agent,
+        }
+        self._http = httpx.AsyncClient(
+            headers=headers,
+            timeout=httpx.Timeout(self._timeouts.read_s, connect=self._timeouts.connect_s, pool=self._timeouts.total_s),
+            follow_redirects=False,
+            trust_env=False,
+            transport=AiohttpTransport(client=lambda: _session(connections)),
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._http.aclose()
+
+    async def send(self, endpoint: Endpoint, body: bytes) -> Reply | Unreachable:
+        """POST one JSON body. Never raises for the network's or the server's sake; redirects are not followed."""
+        started = time.monotonic()
+        try:
+            async with (
+                asyncio.timeout(self._timeouts.total_s),
+                self._http.stream("POST", self._base_url + endpoint.path, content=body) as response,
+            ):
+                answer = await _read(response)
+        except TimeoutError:
+            return Unreachable("no whole answer in time", ambiguous=True, took=_since(started))
+        except httpx.HTTPError as failure:
+            reason, ambiguous = _diagnose(failure)
+            return Unreachable(reason, ambiguous, took=_since(started))
+        headers = response.headers
+        return Reply(
+            status=response.status_code,
+            body=answer,
+            retry_after=parse_retry_after(headers.get("retry-after"), now=datetime.now(UTC)),
+            limit=_number(headers.get("x-ratelimit-limit")),
+            remaining=_number(headers.get("x-ratelimit-remaining")),
+            took=_since(started),
+        )
+
+
+def parse_retry_after(header: str | None, *, now: datetime) -> timedelta | None:
+    """Seconds or an HTTP date, as a wait from `now`: never negative, at most 15 min; None when absent or unreadable."""
+    if header is None:
+        return None
+    if (seconds := _number(header)) is not None:
+        wait = timedelta(seconds=min(seconds, LONGEST_RETRY_AFTER.total_seconds()))
+    else:
+        try:
+            wait = parsedate_to_datetime(header) - now
+        except (ValueError, TypeError):
+            return None
+    return min(max(wait, timedelta()), LONGEST_RETRY_AFTER)
+
+
+async def _read(response: httpx.Response) -> bytes:
+    answer = bytearray()
+    async for chunk in response.aiter_raw():
+        answer += chunk
+        if len(answer) >= ANSWER_BYTES:
+            break
+    return bytes(answer[:ANSWER_BYTES])
+
+
+def _diagnose(failure: httpx.HTTPError) -> tuple[str, bool]:
+    """Whether the request may have been processed. The transport's own error is asked: httpx's names are too coarse."""
+    match failure.__cause__ or failure:
+        case aiohttp.ClientConnectorError():
+            return "could not connect", False
+        case aiohttp.ConnectionTimeoutError():
+            return "could not connect in time", False
+        case aiohttp.SocketTimeoutError():
+            return "no answer in time", True
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+            return "connection cut", True
+        case aiohttp.ClientPayloadError():
+            return "answer cut short", True
+        case cause:
+            return type(cause).__name__, True
+
+
+def _session(connections: int) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=_KEEPALIVE_S)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text else None
+    except ValueError:
+        return None
+    return value if value is not None and 0 <= value < float("inf") else None
+
+
+def _since(started: float) -> timedelta:
+    return timedelta(seconds=time.monotonic() - started)

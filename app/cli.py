@@ -1,0 +1,103 @@
+"""The `attentive-gateway` command."""
+
+import sys
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from app import __version__
+from app.commands import dead_letters, run, trace
+from app.commands.common import fail
+from app.logs import set_up_logging
+from app.sandbox.keys import DEFAULT_KEY
+from app.settings import BadSettings, load_settings
+from app.topology import load_topology
+
+cli = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # they could hold personal data
+    help="Segment-style events in, Attentive calls out.",
+)
+cli.command()(run.run)
+cli.command()(trace.trace)
+cli.add_typer(dead_letters.commands, name="dead-letters")
+
+STOP_WITHIN_S = 8  # of a stop: the gateway answers what it holds
+
+
+@cli.callback(invoke_without_command=True)
+def top(version: Annotated[bool, typer.Option("--version", help="print the version and stop")] = False) -> None:
+    """Segment-style events in, Attentive calls out."""
+    if version:
+        typer.echo(f"attentive-gateway {__version__}")
+        raise typer.Exit
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="address to listen on [GATEWAY_HOST]")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="port to listen on [GATEWAY_PORT]")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="processes")] = 1,
+) -> None:
+    """Run the HTTP gateway alone."""
+    settings = load_settings()
+    load_topology(settings)  # a mistake is said here once, not by every process
+    set_up_logging(settings.log_level, settings.log_format, component="gateway")
+    uvicorn.run(
+        "app.main:app_from_environment",
+        factory=True,
+        host=host or settings.host,
+        port=settings.port if port is None else port,
+        workers=workers,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=75,  # longer than load balancers keep theirs, so that they close first
+        timeout_graceful_shutdown=STOP_WITHIN_S,
+    )
+
+
+@cli.command()
+def worker() -> None:
+    """Run one worker alone: it sends what waits to Attentive."""
+    from workers.worker import main as run_worker  # its imports are not needed by the other commands
+
+    run_worker()
+
+
+@cli.command()
+def sandbox(
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port to listen on; 0: any")] = 8090,
+    token: Annotated[str, typer.Option(help="API key with all scopes")] = DEFAULT_KEY.token,
+    unlimited: Annotated[bool, typer.Option("--unlimited", help="no rate limits")] = False,
+    latency_ms: Annotated[str | None, typer.Option(metavar="MIN:MAX", help="answer after MIN to MAX ms")] = None,
+    summary_only: Annotated[bool, typer.Option("--summary-only", help="count calls and keep none")] = False,
+) -> None:
+    """Run a model of Attentive's API. It sends nothing anywhere; its control panel is at /_sandbox/."""
+    from app.sandbox.__main__ import main as run_sandbox
+
+    arguments = ["--host", host, "--port", str(port), "--token", token]
+    arguments += ["--unlimited"] if unlimited else []
+    arguments += ["--latency-ms", latency_ms] if latency_ms else []
+    arguments += ["--summary-only"] if summary_only else []
+    raise typer.Exit(run_sandbox(arguments))
+
+
+def main() -> None:
+    """Run the command line; a bad setting ends it with one line."""
+    try:
+        cli()
+    except BadSettings as problem:
+        try:
+            fail(str(problem))
+        except typer.Exit:
+            sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The commands behind `attentive-gateway`, one module each."""

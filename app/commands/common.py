@@ -1,0 +1,69 @@
+"""What the operator commands share: settings, Redis, and how mistakes are said."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, NoReturn, TypeVar
+
+import typer
+from arq.connections import ArqRedis
+from redis.exceptions import RedisError
+from rich.console import Console
+
+from app.delivery.connection import open_redis, why_unavailable
+from app.settings import Settings, Topology, load_settings
+from app.topology import load_topology
+
+T = TypeVar("T")
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+out = Console()
+err = Console(stderr=True)
+
+
+def fail(message: str, status: int = 1) -> NoReturn:
+    """End the command with one readable line."""
+    err.print(f"attentive-gateway: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(status)
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """What an operator command works with."""
+
+    settings: Settings
+    topology: Topology
+    redis: ArqRedis
+
+    @property
+    def destinations(self) -> list[str]:
+        """Their names."""
+        return list(self.topology.destinations)
+
+
+def with_redis(work: Callable[[Operator], Awaitable[T]]) -> T:
+    """Run `work` with Redis at hand. A Redis that does not answer ends the command with one line."""
+    settings = load_settings()
+    topology = load_topology(settings)
+
+    async def run() -> T:
+        redis = open_redis(settings.redis_url.get_secret_value())
+        try:
+            return await work(Operator(settings, topology, redis))
+        finally:
+            await redis.aclose()
+
+    try:
+        return asyncio.run(run())
+    except RedisError as failure:
+        fail(f"Redis does not answer ({why_unavailable(failure)}): is GATEWAY_REDIS_URL right?")
+
+
+def parse_span(text: str) -> timedelta:
+    """ "90s", "15m", "2h" or "3d"."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no age: write 90s, 15m, 2h or 3d")
+    return timedelta(seconds=float(found[1]) * _UNITS[found[2]])

@@ -1,0 +1,307 @@
+"""What waits in the lanes: taking a lane, claiming deliveries from it at its pace, and settling how they ended."""
+
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from app.delivery.connection import ANSWER_S
+from app.delivery.delivery import Delivery, Unreadable
+from app.delivery.keys import CONSUMER, GROUP, DestinationKeys, LaneKeys
+from app.delivery.outcome import Hold
+from app.delivery.script import Argument, Script
+
+LEASE: Final = timedelta(seconds=6)  # a dead worker's lanes are free after this; the sweep wakes them within a second
+INHERITED_AT_ONCE: Final = 1000
+_ACQUIRE, _RELEASE, _DUE = Script("lease"), Script("release"), Script("due")
+_CLAIM, _SETTLE = Script("claim"), Script("settle")
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One destination and one Attentive endpoint: one limit, one backlog."""
+
+    destination: str
+    endpoint: str
+
+    @property
+    def keys(self) -> LaneKeys:
+        """Its keys in Redis."""
+        return LaneKeys(DestinationKeys(self.destination), self.endpoint)
+
+    def __str__(self) -> str:
+        return f"{self.destination}/{self.endpoint}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a lane may send: `rate` calls a second, of which `burst` may be saved up."""
+
+    rate: float
+    burst: float
+
+    @classmethod
+    def under(cls, calls_per_second: float) -> "Pace":
+        """95 % of a limit, with so little saved up that no window of one second ever sees more than the limit."""
+        rate = calls_per_second * 0.95
+        return cls(rate, max(1.0, calls_per_second - rate))
+
+
+class Entry(NamedTuple):
+    """A claimed delivery in its stored form: which stream (0 high, 1 normal, 2 low), which entry, what bytes."""
+
+    stream: int
+    id: bytes
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a drain may do now."""
+
+    entries: tuple[Entry, ...] = ()  # send these
+    tokens: int = 0  # and as many of those you hold already
+    wait: timedelta = timedelta()  # then nothing before this, when the pace or a hold stands in the way
+    next_retry: timedelta | None = None  # when the lane's first retry is due
+    held: bool = False
+    lost: bool = False  # somebody else has the lane now: stop
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How one attempt ended, ready to be written."""
+
+    entry: Entry
+    verb: str  # done | retry | dead
+    event_key: bytes
+    calls: int
+    message_id: str
+    record: bytes = field(repr=False)  # JSON for the journal
+    reason: str = ""
+    due_ms: int = 0
+    payload: bytes = field(default=b"", repr=False)  # of the retry or the dead letter
+    hold: Hold | None = None
+
+
+class LaneLease:
+    """The right to send from one lane, held by one drain at a time."""
+
+    def __init__(self, redis: Redis, lane: Lane, pace: Pace, *, journal_entries: int) -> None:
+        """`pace` is the lane's; `journal_entries` bounds the journal."""
+        self.lane = lane
+        self._redis = redis
+        self._keys = lane.keys
+        self._pace = pace
+        self._owner = uuid.uuid4().hex
+        self._journal_entries = journal_entries
+
+    async def acquire(self) -> bool:
+        """True when the lane is ours now."""
+        keys = [self._keys.lease, self._keys.turn]
+        return bool(await _ACQUIRE.run(self._redis, keys, [self._owner, _ms(LEASE)]))
+
+    async def release(self) -> int | None:
+        """Hand the lane back. The turn to wake it with when something waits in it, else None."""
+        keys = [self._keys.lease, self._keys.turn, *self._keys.streams]
+        turn = await _RELEASE.run(self._redis, keys, [self._owner])
+        return None if turn < 0 else turn
+
+    async def inherit(self) -> list[Entry]:
+        """Everything that an earlier drain claimed and did not settle, oldest first."""
+        entries: list[Entry] = []
+        for number, stream in enumerate(self._keys.streams):
+            after = b"0"
+            while found := await self._read_pending(stream, after):
+                for entry_id, fields in found:
+                    if fields:
+                        entries.append(Entry(number, entry_id, _payload(fields)))
+                    else:  # the entry was deleted under the group's feet: nothing is left to send
+                        await self._redis.xack(stream, GROUP, entry_id)
+                after = found[-1][0]
+        return entries
+
+    async def _read_pending(self, stream: str, after: bytes) -> list[tuple[bytes, Any]]:
+        try:
+            answer = await self._redis.xreadgroup(GROUP, CONSUMER, {stream: after}, count=INHERITED_AT_ONCE)
+        except ResponseError as refusal:
+            if not str(refusal).startswith("NOGROUP"):
+                raise
+            await self._make_group(stream)
+            return []
+        return answer[0][1] if answer else []
+
+    async def _make_group(self, stream: str) -> None:
+        try:
+            await self._redis.xgroup_create(stream, GROUP, id="0", mkstream=True)
+        except ResponseError as refusal:
+            if not str(refusal).startswith("BUSYGROUP"):
+                raise
+
+    async def claim(self, most: int, holding: int) -> Claim:
+        """Up to `most` sends that the pace allows now; `holding` deliveries are claimed and need only tokens."""
+        keys = self._keys
+        answer = await _CLAIM.run(
+            self._redis,
+            [keys.lease, keys.retry, keys.pace, keys.hold, keys.destination.hold, *keys.streams],
+            [self._owner, _ms(LEASE), most, holding, self._pace.rate, self._pace.burst, GROUP, CONSUMER],
+        )
+        match answer:
+            case [b"ok", tokens, entries, next_token, next_retry]:
+                return Claim(
+                    entries=tuple(Entry(*entry) for entry in entries),
+                    tokens=tokens,
+                    wait=timedelta(milliseconds=next_token),
+                    next_retry=None if next_retry < 0 else timedelta(milliseconds=next_retry),
+                )
+            case [b"held", wait]:
+                return Claim(wait=timedelta(milliseconds=wait), held=True)
+            case _:
+                return Claim(lost=True)
+
+    async def wait(self, longest: timedelta) -> list[Entry]:
+        """Wait for something to arrive, at most `longest`: at most one delivery per stream, claimed without a token."""
+        streams = self._keys.streams
+        block = max(1, min(_ms(longest), int(ANSWER_S * 500)))  # well within the socket's own time-out
+        try:
+            answer = await self._redis.xreadgroup(GROUP, CONSUMER, dict.fromkeys(streams, ">"), count=1, block=block)
+        except ResponseError as refusal:
+            if not str(refusal).startswith(("NOGROUP", "UNBLOCKED")):
+                raise
+            for stream in streams:
+                await self._make_group(stream)
+            return []
+        numbers = {stream.encode(): number for number, stream in enumerate(streams)}
+        return [
+            Entry(numbers[stream], entry_id, _payload(fields)) for stream, found in answer for entry_id, fields in found
+        ]
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Write how attempts ended, in one step. Raises RedisError: then none of it is written."""
+        keys = self._keys
+        holds = [settlement.hold for settlement in settlements if settlement.hold]
+        lane_hold = max((_ms(hold.wait) for hold in holds if not hold.whole_destination), default=0)
+        destination_hold = max((_ms(hold.wait) for hold in holds if hold.whole_destination), default=0)
+        args: list[Argument] = [GROUP, self._journal_entries, lane_hold, destination_hold]
+        args += [holds[0].reason if holds else "", len(settlements)]
+        for end in settlements:
+            args += (end.entry.stream, end.entry.id, end.verb, end.event_key, end.calls)
+            args += (end.message_id, end.record, end.reason, end.due_ms, end.payload)
+        shared = keys.destination
+        await _SETTLE.run(
+            self._redis,
+            [
+                keys.retry,
+                shared.dead,
+                shared.books,
+                shared.parts,
+                shared.journal,
+                keys.hold,
+                shared.hold,
+                *keys.streams,
+            ],
+            args,
+        )
+
+
+async def lanes_to_wake(redis: Redis, lanes: Sequence[Lane]) -> list[tuple[Lane, int]]:
+    """The lanes that have something to send now and no drain, each with its turn. Raises RedisError."""
+    async with redis.pipeline(transaction=False) as pipeline:
+        keys = [
+            [k.lease, k.turn, k.retry, k.hold, k.destination.hold, *k.streams] for k in (lane.keys for lane in lanes)
+        ]
+        for lane_keys in keys:
+            _DUE.queue(pipeline, lane_keys, [])
+        turns = await pipeline.execute(raise_on_error=False)
+    due = []
+    for lane, lane_keys, turn in zip(lanes, keys, turns, strict=True):
+        known = await _DUE.run(redis, lane_keys, []) if isinstance(turn, Exception) else turn
+        if known >= 0:
+            due.append((lane, known))
+    return due
+
+
+async def deliveries_of(redis: Redis, lanes: Sequence[Lane], message_id: str) -> list[Delivery]:
+    """The calls of one event that still wait. Reads every lane: for people, not for code. Raises RedisError."""
+    found: list[Delivery] = []
+    for lane in lanes:
+        async for stored in _all_stored(redis, lane):
+            if message_id.encode() in stored:  # a cheap look before the costly one
+                with contextlib.suppress(Unreadable):
+                    delivery = Delivery.from_json(stored)
+                    if delivery.message_id == message_id:
+                        found.append(delivery)
+    return found
+
+
+async def _all_stored(redis: Redis, lane: Lane) -> AsyncIterator[bytes]:
+    for stream in lane.keys.streams:
+        after = "-"
+        while page := await redis.xrange(stream, min=after, count=INHERITED_AT_ONCE):
+            for _, fields in page:
+                yield _payload(fields)
+            after = "(" + page[-1][0].decode()
+    async for member, _ in redis.zscan_iter(lane.keys.retry):
+        yield member[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneDepth:
+    """How much waits in one lane."""
+
+    lane: Lane
+    by_priority: tuple[int, int, int]  # high, normal, low; what is being sent included
+    retries: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(self.by_priority) + self.retries
+
+
+async def lane_depths(redis: Redis, lanes: Sequence[Lane]) -> list[LaneDepth]:
+    """What waits where, for operators and metrics. Raises RedisError."""
+    async with redis.pipeline(transaction=False) as pipeline:
+        for lane in lanes:
+            for stream in lane.keys.streams:
+                pipeline.xlen(stream)
+            pipeline.zcard(lane.keys.retry)
+        counts = await pipeline.execute()
+    return [
+        LaneDepth(lane, (counts[i], counts[i + 1], counts[i + 2]), counts[i + 3])
+        for lane, i in zip(lanes, range(0, len(counts), 4), strict=True)
+    ]
+
+
+def retry_of(
+    entry: Entry, delivery: Delivery, record: bytes, *, wait: timedelta, spent: bool, hold: Hold | None = None
+) -> Settlement:
+    """Another attempt after `wait`; `spent` is False when this one must not count."""
+    again = delivery.next_attempt() if spent else delivery
+    due_ms = int((time.time() + wait.total_seconds()) * 1000)
+    return Settlement(
+        entry,
+        "retry",
+        delivery.event_key,
+        delivery.calls,
+        delivery.message_id,
+        record,
+        due_ms=due_ms,
+        payload=again.to_json(),
+        hold=hold,
+    )
+
+
+def _payload(fields: Any) -> bytes:
+    """The bytes under `d`."""
+    payload: bytes = fields[b"d"]
+    return payload
+
+
+def _ms(span: timedelta) -> int:
+    return max(1, int(span.total_seconds() * 1000))

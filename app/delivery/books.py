@@ -1,0 +1,56 @@
+"""The books: how many events were received and how each one ended. Kept in Redis by the scripts that make it so.
+
+received + replayed = delivered + dropped + dead letters + waiting, at every moment.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from app.delivery.keys import DestinationKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """One destination's sums since its Redis began, in events."""
+
+    destination: str
+    received: int
+    replayed: int  # dead letters sent again: each is counted as if received anew
+    delivered: int
+    dropped: Mapping[str, int]  # by reason
+    dead: Mapping[str, int]  # by reason
+
+    @property
+    def waiting(self) -> int:
+        """Events that have not ended yet."""
+        ended = self.delivered + sum(self.dropped.values()) + sum(self.dead.values())
+        return self.received + self.replayed - ended
+
+
+async def read_books(redis: Redis, destinations: Sequence[str]) -> list[Books]:
+    """The books of each destination. Raises RedisError."""
+    async with redis.pipeline(transaction=False) as pipeline:
+        for destination in destinations:
+            pipeline.hgetall(DestinationKeys(destination).books)
+        pages = await pipeline.execute()
+    return [
+        _books(destination, {field.decode(): int(count) for field, count in page.items()})
+        for destination, page in zip(destinations, pages, strict=True)
+    ]
+
+
+def _books(destination: str, page: Mapping[str, int]) -> Books:
+    return Books(
+        destination,
+        received=page.get("received", 0),
+        replayed=page.get("replayed", 0),
+        delivered=page.get("delivered", 0),
+        dropped=_by_reason(page, "dropped:"),
+        dead=_by_reason(page, "dead:"),
+    )
+
+
+def _by_reason(page: Mapping[str, int], prefix: str) -> dict[str, int]:
+    return {field.removeprefix(prefix): count for field, count in sorted(page.items()) if field.startswith(prefix)}

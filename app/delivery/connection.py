@@ -1,0 +1,76 @@
+"""The connection to Redis, and whether that Redis keeps what it is given."""
+
+from dataclasses import dataclass
+
+import orjson
+from arq.connections import ArqRedis
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import RedisError, ResponseError
+
+CONNECT_S = 2.0
+ANSWER_S = 5.0  # longer than any script here takes, shorter than trackers wait
+
+
+class QueueUnavailable(Exception):  # noqa: N818 - it becomes a 503, after which the tracker sends again
+    """Redis cannot take events now. `reason` is a stable code."""
+
+    def __init__(self, reason: str) -> None:
+        """`reason`: redis_unreachable, redis_full, redis_read_only or redis_error."""
+        super().__init__(reason)
+        self.reason = reason
+
+
+def open_redis(url: str, *, connections: int = 64) -> ArqRedis:
+    """A client for `url` (redis://, rediss:// or unix://). Nothing is connected yet."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections,
+        timeout=ANSWER_S,
+        socket_connect_timeout=CONNECT_S,
+        socket_timeout=ANSWER_S,
+        health_check_interval=15,
+    )
+    return ArqRedis(pool, job_serializer=orjson.dumps, job_deserializer=orjson.loads)
+
+
+def why_unavailable(failure: RedisError) -> str:
+    """The stable code for a failed write."""
+    text = str(failure)
+    if isinstance(failure, ResponseError):
+        if text.startswith("OOM") or "OOM command not allowed" in text:
+            return "redis_full"
+        if text.startswith(("READONLY", "MISCONF", "NOREPLICAS")):
+            return "redis_read_only"
+        return "redis_error"
+    return "redis_unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class Durability:
+    """What Redis says of itself. `problems` are sentences for an operator; none means that accepted events are kept."""
+
+    version: str
+    problems: tuple[str, ...]
+
+
+async def check_durability(redis: Redis) -> Durability:
+    """Ask whether Redis writes to disk or to a replica, and whether it may throw keys away. Raises RedisError."""
+    info = await redis.info()
+    problems = []
+    if not info.get("aof_enabled") and not info.get("connected_slaves"):
+        problems.append("it has neither an append-only file nor a replica: a restart loses what waits (appendonly yes)")
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        problems.append(f"its maxmemory-policy is {policy}: under pressure it deletes events (use noeviction)")
+    version = str(info.get("redis_version", "unknown"))
+    if _major_minor(version) < (6, 2):
+        problems.append(f"it is version {version}: 6.2 is the oldest that works")
+    return Durability(version, tuple(problems))
+
+
+def _major_minor(version: str) -> tuple[int, int]:
+    parts = version.split(".")
+    try:
+        return int(parts[0]), int(parts[1])
+    except (IndexError, ValueError):
+        return (0, 0)

@@ -1,0 +1,209 @@
+"""Dead letters: what could not be delivered, kept whole, with the reason and Attentive's last answer."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import orjson
+from redis.asyncio import Redis
+
+from app.attentive.call import Priority
+from app.delivery.delivery import HORIZON, VERSION, Delivery, event_key
+from app.delivery.keys import DestinationKeys, LaneKeys
+from app.delivery.script import Argument, Script
+
+_REPLAY = Script("replay")
+_PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One call that was given up, or one event that could not become a call (`endpoint` is None then)."""
+
+    message_id: str
+    source: str
+    reason: str  # stable code: http_400, expired, unmappable, too_old, …
+    detail: str  # for people; no personal data
+    event: bytes = field(repr=False)  # JSON of the whole original event
+    received_at: datetime
+    endpoint: str | None = None
+    body: bytes | None = field(default=None, repr=False)  # JSON of the call
+    priority: Priority = Priority.NORMAL
+    attempts: int = 0
+    calls: int = 1
+    last_answer: dict[str, Any] = field(default_factory=dict)  # masked
+    # Known once stored:
+    destination: str = ""
+    id: str = ""
+
+    @classmethod
+    def of(cls, delivery: Delivery, reason: str, detail: str, last_answer: dict[str, Any]) -> "DeadLetter":
+        """The end of a delivery after its current attempt."""
+        return cls(
+            message_id=delivery.message_id,
+            source=delivery.source,
+            reason=reason,
+            detail=detail,
+            event=delivery.event,
+            received_at=delivery.received_at,
+            endpoint=delivery.endpoint,
+            body=delivery.body,
+            priority=delivery.priority,
+            attempts=delivery.attempt,
+            calls=delivery.calls,
+            last_answer=last_answer,
+        )
+
+    @property
+    def died_at(self) -> datetime:
+        """When it was given up, from its id in Redis."""
+        return datetime.fromtimestamp(int(self.id.partition("-")[0]) / 1000, UTC)
+
+    def to_json(self) -> bytes:
+        """The stored form."""
+        return orjson.dumps(
+            {
+                "v": VERSION,
+                "message_id": self.message_id,
+                "source": self.source,
+                "reason": self.reason,
+                "detail": self.detail,
+                "received": int(self.received_at.timestamp() * 1000),
+                "endpoint": self.endpoint,
+                "priority": int(self.priority),
+                "attempts": self.attempts,
+                "calls": self.calls,
+                "last_answer": self.last_answer,
+                "body": None if self.body is None else orjson.Fragment(self.body),
+                "event": orjson.Fragment(self.event),
+            }
+        )
+
+    def revived(self, now: datetime, *, calls: int) -> Delivery:
+        """The same call, to be sent afresh; only for a letter with an endpoint."""
+        if self.endpoint is None or self.body is None:
+            raise ValueError("an event that never became a call cannot be sent")
+        return Delivery(
+            message_id=self.message_id,
+            source=self.source,
+            endpoint=self.endpoint,
+            priority=self.priority,
+            body=self.body,
+            event=self.event,
+            received_at=self.received_at,
+            deadline=now + HORIZON,
+            calls=calls,
+        )
+
+
+def read_letter(destination: str, entry_id: bytes, stored: bytes) -> DeadLetter:
+    """A stored dead letter. One that cannot be read is shown as such, never hidden."""
+    try:
+        fields: dict[str, Any] = orjson.loads(stored)
+        return DeadLetter(
+            message_id=fields["message_id"],
+            source=fields["source"],
+            reason=fields["reason"],
+            detail=fields["detail"],
+            event=orjson.dumps(fields["event"]),
+            received_at=datetime.fromtimestamp(fields["received"] / 1000, UTC),
+            endpoint=fields["endpoint"],
+            body=None if fields["body"] is None else orjson.dumps(fields["body"]),
+            priority=Priority(fields["priority"]),
+            attempts=fields["attempts"],
+            calls=fields["calls"],
+            last_answer=fields["last_answer"],
+            destination=destination,
+            id=entry_id.decode(),
+        )
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return DeadLetter(
+            message_id="?",
+            source="?",
+            reason="unreadable",
+            detail="the stored bytes are no dead letter of this version",
+            event=orjson.dumps({"stored": stored.decode(errors="replace")}),
+            received_at=datetime.fromtimestamp(0, UTC),
+            destination=destination,
+            id=entry_id.decode(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which dead letters are meant. Every field that is set must match."""
+
+    destination: str | None = None
+    endpoint: str | None = None  # "none" means events that never became a call
+    reason: str | None = None
+    older_than: timedelta | None = None
+    newer_than: timedelta | None = None
+    id: str | None = None
+    message_id: str | None = None
+
+    def matches(self, letter: DeadLetter, now: datetime) -> bool:
+        """Whether this letter is meant."""
+        age = now - letter.died_at
+        return (
+            self.destination in (None, letter.destination)
+            and self.endpoint in (None, letter.endpoint or "none")
+            and self.reason in (None, letter.reason)
+            and self.id in (None, letter.id)
+            and self.message_id in (None, letter.message_id)
+            and (self.older_than is None or age >= self.older_than)
+            and (self.newer_than is None or age <= self.newer_than)
+        )
+
+
+async def dead_letters(
+    redis: Redis, destinations: Sequence[str], wanted: Filter, *, now: datetime
+) -> AsyncIterator[DeadLetter]:
+    """The letters that match, oldest first, destination by destination."""
+    for destination in destinations:
+        if wanted.destination not in (None, destination):
+            continue
+        after = "-"
+        while page := await redis.xrange(DestinationKeys(destination).dead, min=after, count=_PAGE):
+            for entry_id, fields in page:
+                letter = read_letter(destination, entry_id, fields[b"d"])
+                if wanted.matches(letter, now):
+                    yield letter
+            after = "(" + page[-1][0].decode()
+
+
+async def replay(
+    redis: Redis,
+    letter: DeadLetter,
+    *,
+    deliveries: Sequence[Delivery],
+    ending: str = "",
+    record: bytes,
+    journal_entries: int,
+) -> bool:
+    """Turn a letter into `deliveries`, or into an `ending` of the books. False when it was gone already."""
+    shared = DestinationKeys(letter.destination)
+    keys = [shared.dead, shared.books, shared.parts, shared.journal]
+    args: list[Argument] = [
+        letter.id,
+        event_key(letter.source, letter.message_id),
+        letter.calls,
+        letter.message_id,
+        record,
+        journal_entries,
+        ending,
+        len(deliveries),
+    ]
+    for delivery in deliveries:
+        keys.append(LaneKeys(shared, delivery.endpoint).streams[delivery.priority])
+        joined = replace(delivery, calls=max(letter.calls, 2))
+        args += (len(keys), joined.to_json(), delivery.to_json())
+    return bool(await _REPLAY.run(redis, keys, args))
+
+
+async def purge(redis: Redis, letters: Sequence[DeadLetter]) -> int:
+    """Delete these for good; how many there were."""
+    gone = 0
+    for letter in letters:
+        gone += await redis.xdel(DestinationKeys(letter.destination).dead, letter.id)
+    return gone

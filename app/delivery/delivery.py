@@ -1,0 +1,96 @@
+"""One Attentive call waiting in a lane, and the form it has in Redis: JSON, with a version, readable by anyone."""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import orjson
+
+from app.attentive.call import Priority
+
+VERSION: Final = 1
+HORIZON: Final = timedelta(hours=24)  # older than this, a call is not worth sending
+KEY_BYTES: Final = 12
+
+
+class Unreadable(Exception):  # noqa: N818 - it names the stored bytes
+    """Stored bytes that are no delivery of a version known here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A call with all that is needed to send it, to judge it, and to tell its story if it fails."""
+
+    message_id: str
+    source: str
+    endpoint: str
+    priority: Priority
+    body: bytes = field(repr=False)  # JSON of the call
+    event: bytes = field(repr=False)  # JSON of the whole original event
+    received_at: datetime
+    deadline: datetime  # no attempt is made after it
+    attempt: int = 1  # the number of the next attempt
+    calls: int = 1  # how many calls this event became
+
+    @property
+    def event_key(self) -> bytes:
+        """What the event is known by in Redis."""
+        return event_key(self.source, self.message_id)
+
+    def next_attempt(self) -> "Delivery":
+        """The same delivery, one attempt later."""
+        return replace(self, attempt=self.attempt + 1)
+
+    def to_json(self) -> bytes:
+        """The stored form."""
+        return orjson.dumps(
+            {
+                "v": VERSION,
+                "message_id": self.message_id,
+                "source": self.source,
+                "endpoint": self.endpoint,
+                "priority": int(self.priority),
+                "received": _to_ms(self.received_at),
+                "deadline": _to_ms(self.deadline),
+                "attempt": self.attempt,
+                "calls": self.calls,
+                "body": orjson.Fragment(self.body),
+                "event": orjson.Fragment(self.event),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, stored: bytes) -> "Delivery":
+        """Raises Unreadable."""
+        try:
+            fields: dict[str, Any] = orjson.loads(stored)
+            if fields["v"] != VERSION:
+                raise Unreadable(f"version {fields['v']} is not known here")
+            return cls(
+                message_id=fields["message_id"],
+                source=fields["source"],
+                endpoint=fields["endpoint"],
+                priority=Priority(fields["priority"]),
+                body=orjson.dumps(fields["body"]),
+                event=orjson.dumps(fields["event"]),
+                received_at=_from_ms(fields["received"]),
+                deadline=_from_ms(fields["deadline"]),
+                attempt=fields["attempt"],
+                calls=fields["calls"],
+            )
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as damage:
+            raise Unreadable(f"{type(damage).__name__} in stored delivery") from None
+
+
+def event_key(source: str, message_id: str) -> bytes:
+    """12 bytes for one event of one source: ids of different senders never meet, and keys stay small."""
+    return hashlib.blake2b(f"{source}\0{message_id}".encode(), digest_size=KEY_BYTES).digest()
+
+
+def _to_ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _from_ms(epoch_ms: int) -> datetime:
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC)

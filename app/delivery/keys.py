@@ -1,0 +1,94 @@
+"""Every Redis key, spelled once. All keys of a destination share its hash tag, so one script may touch them all."""
+
+from dataclasses import dataclass
+from typing import Final
+
+GROUP: Final = "workers"  # the consumer group of every lane stream
+CONSUMER: Final = "drain"  # one name for all: a lane has one drain at a time, and the next one inherits what is pending
+SEEN_BUCKET_S: Final = 8 * 3600
+SEEN_BUCKETS: Final = 4  # this one and three before it: a message id is remembered for 24 to 32 hours
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationKeys:
+    """The keys that a destination's lanes share."""
+
+    destination: str
+
+    @property
+    def prefix(self) -> str:
+        """The hash tag that keeps these keys on one Redis node."""
+        return f"{{{self.destination}}}"
+
+    def seen(self, now_s: float) -> list[str]:
+        """Sets of event keys, the current one first."""
+        bucket = int(now_s // SEEN_BUCKET_S)
+        return [f"{self.prefix}:seen:{bucket - age}" for age in range(SEEN_BUCKETS)]
+
+    @property
+    def journal(self) -> str:
+        """Stream: what happened to recent events, masked."""
+        return f"{self.prefix}:journal"
+
+    @property
+    def dead(self) -> str:
+        """Stream: dead letters."""
+        return f"{self.prefix}:dead"
+
+    @property
+    def books(self) -> str:
+        """Hash: how many events were received, and how they ended."""
+        return f"{self.prefix}:books"
+
+    @property
+    def parts(self) -> str:
+        """Hash: calls still open of events that became several calls."""
+        return f"{self.prefix}:parts"
+
+    @property
+    def hold(self) -> str:
+        """Exists while nothing may be sent to this destination; its value is the reason."""
+        return f"{self.prefix}:hold"
+
+
+@dataclass(frozen=True, slots=True)
+class LaneKeys:
+    """The keys of one lane: a destination and an endpoint."""
+
+    destination: DestinationKeys
+    endpoint: str
+
+    @property
+    def prefix(self) -> str:
+        """Starts every key of the lane."""
+        return f"{self.destination.prefix}:lane:{self.endpoint}"
+
+    @property
+    def streams(self) -> list[str]:
+        """The backlog by priority: high, normal, low."""
+        return [f"{self.prefix}:{name}" for name in ("high", "normal", "low")]
+
+    @property
+    def retry(self) -> str:
+        """Sorted set: deliveries waiting for another attempt, scored by when (epoch ms); first byte: their priority."""
+        return f"{self.prefix}:retry"
+
+    @property
+    def pace(self) -> str:
+        """Hash: the token bucket."""
+        return f"{self.prefix}:pace"
+
+    @property
+    def hold(self) -> str:
+        """Exists while nothing may be sent to this endpoint."""
+        return f"{self.prefix}:hold"
+
+    @property
+    def lease(self) -> str:
+        """The drain that owns this lane now; it expires when that drain's worker dies."""
+        return f"{self.prefix}:lease"
+
+    @property
+    def turn(self) -> str:
+        """Counts the drains this lane has had: part of the next one's job id."""
+        return f"{self.prefix}:turn"

@@ -1,0 +1,110 @@
+"""The way into Redis: events of all requests that wait at one moment go in by one round trip, all or nothing."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from app.delivery.arrival import Arrival
+from app.delivery.connection import QueueUnavailable, why_unavailable
+from app.delivery.group_commit import GroupCommit
+from app.delivery.keys import SEEN_BUCKET_S, SEEN_BUCKETS, DestinationKeys, LaneKeys
+from app.delivery.script import Argument, Script
+
+REQUESTS_PER_FLUSH: Final = 256
+_ENQUEUE = Script("enqueue")
+_SEEN_LIFE_S: Final = SEEN_BUCKET_S * SEEN_BUCKETS
+
+log = structlog.get_logger()
+
+Wake = Callable[[str, str, int], None]  # destination, endpoint, turn
+
+
+class Outbox:
+    """Takes decided events, and answers when Redis has acknowledged them."""
+
+    def __init__(self, redis: Redis, *, wake: Wake, journal_entries: int) -> None:
+        """`wake` is told of each lane that got something and has no drain; `journal_entries` bounds the journal."""
+        self._redis = redis
+        self._wake = wake
+        self._journal_entries = journal_entries
+        self._commit = GroupCommit(self._write, most=REQUESTS_PER_FLUSH)
+
+    async def submit(self, destination: str, arrivals: Sequence[Arrival]) -> None:
+        """Return once the events of one request are kept. Raises QueueUnavailable: then none of them is."""
+        await self._commit.submit((destination, arrivals))
+
+    async def flush(self) -> None:
+        """Return when nothing waits to be written."""
+        await self._commit.flush()
+
+    async def _write(self, requests: Sequence[tuple[str, Sequence[Arrival]]]) -> list[BaseException | None]:
+        by_destination: dict[str, list[Arrival]] = {}
+        for destination, arrivals in requests:
+            by_destination.setdefault(destination, []).extend(arrivals)
+        flushes = [_Flush(name, arrivals, self._journal_entries) for name, arrivals in by_destination.items()]
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for flush in flushes:
+                _ENQUEUE.queue(pipeline, flush.keys, flush.args)
+            try:
+                answers = await pipeline.execute(raise_on_error=False)
+            except RedisError as failure:
+                answers = [failure] * len(flushes)
+        verdicts = {
+            flush.destination: await self._conclude(flush, answer)
+            for flush, answer in zip(flushes, answers, strict=True)
+        }
+        return [verdicts[destination] for destination, _ in requests]
+
+    async def _conclude(self, flush: "_Flush", answer: Any) -> BaseException | None:
+        if isinstance(answer, NoScriptError):
+            try:
+                answer = await _ENQUEUE.run(self._redis, flush.keys, flush.args)
+            except RedisError as failure:
+                answer = failure
+        if isinstance(answer, RedisError):
+            reason = why_unavailable(answer)
+            log.error("outbox.refused", destination=flush.destination, reason=reason, events=len(flush.arrivals))
+            return QueueUnavailable(reason)
+        for lane, turn in zip(answer[1::2], answer[2::2], strict=True):
+            self._wake(flush.destination, flush.endpoints[lane], turn)
+        return None
+
+
+class _Flush:
+    """The arguments of one run of enqueue.lua."""
+
+    def __init__(self, destination: str, arrivals: Sequence[Arrival], journal_entries: int) -> None:
+        shared = DestinationKeys(destination)
+        self.destination = destination
+        self.arrivals = arrivals
+        self.keys = [*shared.seen(time.time()), shared.journal, shared.dead, shared.books, shared.parts]
+        self.endpoints: list[str] = []
+        dead_letters = SEEN_BUCKETS + 2  # where `dead` stands among the keys, from 1
+        streams_of: dict[str, int] = {}
+        events: list[Argument] = []
+        for arrival in arrivals:
+            letters = arrival.dead_letter
+            entries = len(arrival.deliveries) + (letters is not None)
+            events += (arrival.key, arrival.message_id, arrival.record, arrival.ending, entries)
+            for delivery in arrival.deliveries:
+                first = streams_of.get(delivery.endpoint)
+                if first is None:
+                    first = streams_of[delivery.endpoint] = len(self.keys) + 1
+                    lane = LaneKeys(shared, delivery.endpoint)
+                    self.keys += (*lane.streams, lane.lease, lane.turn)
+                    self.endpoints.append(delivery.endpoint)
+                events += (first + delivery.priority, delivery.to_json())
+            if letters is not None:
+                events += (dead_letters, letters)
+        self.args: list[Argument] = [
+            SEEN_BUCKETS,
+            _SEEN_LIFE_S,
+            journal_entries,
+            len(self.endpoints),
+            len(arrivals),
+            *events,
+        ]

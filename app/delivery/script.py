@@ -1,0 +1,39 @@
+"""Lua scripts by name. Redis may forget them (a restart, a failover); whoever runs one never notices."""
+
+import hashlib
+from collections.abc import Awaitable, Sequence
+from importlib.resources import files
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.exceptions import NoScriptError
+
+Argument = str | bytes | int | float
+Answer = Awaitable[Any]
+
+
+class Script:
+    """One file of `scripts/`. Running it is one round trip, and a second one the first time a Redis sees it."""
+
+    def __init__(self, name: str) -> None:
+        """`name` is the file's, without `.lua`."""
+        self.name = name
+        self._text = files("app.delivery").joinpath("scripts", f"{name}.lua").read_text(encoding="utf-8")
+        self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, redis: Redis, keys: Sequence[str], args: Sequence[Argument]) -> Any:
+        """The script's answer. Raises what Redis raises."""
+        try:
+            return await cast(Answer, redis.evalsha(self._sha, len(keys), *keys, *_sent(args)))
+        except NoScriptError:
+            return await cast(Answer, redis.eval(self._text, len(keys), *keys, *_sent(args)))
+
+    def queue(self, pipeline: Pipeline, keys: Sequence[str], args: Sequence[Argument]) -> None:
+        """Add a run to `pipeline`; its result is NoScriptError where `run` would have sent the text."""
+        pipeline.evalsha(self._sha, len(keys), *keys, *_sent(args))
+
+
+def _sent(args: Sequence[Argument]) -> Sequence[str]:
+    """The same; the client's type hints know only of text, its encoder of all four kinds."""
+    return cast(Sequence[str], args)

@@ -1,0 +1,41 @@
+-- Ends attempts: each delivery leaves its stream and, in the same step, is done, waits for another attempt, or is a dead
+-- letter. An entry that somebody else settled is left alone, so that a drain that was thought dead changes nothing.
+--
+-- KEYS  retry, dead, books, parts, journal, lane hold, destination hold, high, normal, low
+-- ARGV  group, journal length, lane hold in ms, destination hold in ms, reason of the hold, number of deliveries; then
+--       each: stream number, entry id, verb (done | retry | dead), event key, calls of that event, message id,
+--       journal record, reason, when due (epoch ms), payload
+-- Returns  how many were settled here
+if tonumber(ARGV[3]) > 0 then redis.call('SET', KEYS[6], ARGV[5], 'PX', ARGV[3]) end
+if tonumber(ARGV[4]) > 0 then redis.call('SET', KEYS[7], ARGV[5], 'PX', ARGV[4]) end
+
+local function close(key, calls, reason)
+  if calls > 1 then
+    if reason then redis.call('HSETNX', KEYS[4], key .. ':dead', reason) end
+    if redis.call('HINCRBY', KEYS[4], key, -1) > 0 then return end
+    reason = redis.call('HGET', KEYS[4], key .. ':dead')
+    redis.call('HDEL', KEYS[4], key, key .. ':dead')
+  end
+  redis.call('HINCRBY', KEYS[3], reason and ('dead:' .. reason) or 'delivered', 1)
+end
+
+local settled, arg = 0, 7
+for _ = 1, tonumber(ARGV[6]) do
+  local stream, id, verb, key = KEYS[8 + tonumber(ARGV[arg])], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3]
+  local calls, message_id, record, reason = tonumber(ARGV[arg + 4]), ARGV[arg + 5], ARGV[arg + 6], ARGV[arg + 7]
+  if redis.call('XACK', stream, ARGV[1], id) == 1 then
+    settled = settled + 1
+    redis.call('XDEL', stream, id)
+    if verb == 'retry' then
+      redis.call('ZADD', KEYS[1], ARGV[arg + 8], ARGV[arg] .. ARGV[arg + 9])
+    elseif verb == 'dead' then
+      redis.call('XADD', KEYS[2], '*', 'd', ARGV[arg + 9])
+      close(key, calls, reason)
+    else
+      close(key, calls, nil)
+    end
+    redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[2], '*', 'm', message_id, 's', 'attempt', 'd', record)
+  end
+  arg = arg + 10
+end
+return settled

@@ -1,0 +1,1 @@
+"""Whom an event is about, in the forms Attentive accepts."""

@@ -1,0 +1,50 @@
+"""E-mail addresses and phone numbers in the one form Attentive accepts.
+
+Pure, and cached: one person's events repeat the same few values, and checking an address costs more than a mapping.
+"""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+
+IDENTIFIER_CHARS: Final = 100  # Attentive's maximum for e-mail addresses and external ids
+_LOOKS_LIKE_PHONE = re.compile(r"\+[\d\s().-]{7,}|\(?\d{3}\)?[\s.-]\d{3}[\s.-]\d{4}")
+
+
+@lru_cache(maxsize=8192)
+def to_email(text: str) -> str | None:
+    """The address trimmed and lowercased, or None when it is no address or longer than Attentive takes."""
+    try:
+        address = validate_email(text.strip(), check_deliverability=False, allow_smtputf8=True).normalized.lower()
+    except EmailNotValidError:
+        return None
+    return address if len(address) <= IDENTIFIER_CHARS else None
+
+
+@lru_cache(maxsize=8192)
+def to_e164(text: str, region: str) -> str | None:
+    """The number as E.164 ("+14155550132"); `region` (ISO 3166-1) reads numbers without a country code.
+
+    None when the text is no possible phone number: a country code is never guessed beyond `region`.
+    """
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+@lru_cache(maxsize=8192)
+def is_address_or_phone(user_id: str, region: str) -> bool:
+    """Whether a shop's user id is in truth an e-mail address or a phone number, which Attentive forbids as client id.
+
+    Bare digits are an id: most databases number their users, and only a written number (+, blanks, dashes) is a phone.
+    """
+    if "@" in user_id:
+        return to_email(user_id) is not None
+    return _LOOKS_LIKE_PHONE.fullmatch(user_id) is not None and to_e164(user_id, region) is not None

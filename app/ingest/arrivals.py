@@ -1,0 +1,65 @@
+"""From a decision to what the outbox stores: the deliveries or the ending, and the journal's masked record."""
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from app.delivery.arrival import Arrival
+from app.delivery.dead_letters import DeadLetter
+from app.delivery.delivery import Delivery, event_key
+from app.masking import mask_email, mask_id, mask_phone, mask_text
+from app.pipeline import Bury, Decision, Drop, Forward
+from app.segment.events import SegmentEvent
+
+
+def arrival_of(event: SegmentEvent, decision: Decision, *, source: str, received_at: datetime) -> Arrival:
+    """What one decided event becomes in Redis."""
+    facts = _facts(event, source)
+    ending = ""
+    deliveries: tuple[Delivery, ...] = ()
+    dead_letter = None
+    match decision:
+        case Forward():
+            deliveries = decision.deliveries
+            facts["decision"] = "forward"
+            facts["calls"] = [delivery.endpoint for delivery in deliveries]
+        case Drop(reason=reason):
+            facts |= {"decision": "drop", "reason": reason.value}
+            ending = f"dropped:{reason.value}"
+        case Bury(reason=reason, detail=detail):
+            facts |= {"decision": "dead letter", "reason": reason, "detail": detail}
+            ending = f"dead:{reason}"
+            dead_letter = DeadLetter(
+                message_id=event.message_id,
+                source=source,
+                reason=reason,
+                detail=detail,
+                event=orjson.dumps(event.raw),
+                received_at=received_at,
+            ).to_json()
+    if decision.notes:
+        facts["notes"] = [mask_text(note) for note in decision.notes]
+    key = event_key(source, event.message_id)
+    return Arrival(key, event.message_id, orjson.dumps(facts), ending, deliveries, dead_letter)
+
+
+def _facts(event: SegmentEvent, source: str) -> dict[str, Any]:
+    facts: dict[str, Any] = {"source": source, "type": event.type}
+    if event.name is not None:
+        facts["event"] = _masked_name(event.name)
+    who: dict[str, str] = {}
+    if isinstance(email := event.traits.get("email"), str) and email:
+        who["email"] = mask_email(email)
+    if isinstance(phone := event.traits.get("phone"), str) and phone:
+        who["phone"] = mask_phone(phone)
+    if event.user_id is not None:
+        who["userId"] = mask_id(event.user_id)
+    facts["who"] = who
+    return facts
+
+
+@lru_cache(maxsize=1024)
+def _masked_name(name: str) -> str:
+    return mask_text(name)[:200]

@@ -1,0 +1,106 @@
+"""create_app(): the one place that sees everything in `app`, builds it once, and wires it together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from app import __version__
+from app.delivery.connection import check_durability, open_redis, why_unavailable
+from app.delivery.outbox import Outbox
+from app.delivery.wake import Waker
+from app.health import Observed, health_router
+from app.ingest.auth import WriteKeys
+from app.ingest.refusal import Refused
+from app.ingest.routes import Limits, TrackingRoutes
+from app.logs import set_up_logging
+from app.metrics import IngestMetrics
+from app.openapi import describe_tracking
+from app.settings import Settings, Topology, load_settings
+from app.topology import all_lanes, all_senders, load_topology
+
+log = structlog.get_logger()
+
+
+class RedisNotDurable(Exception):  # noqa: N818
+    """This Redis may lose what it is given, and the settings forbid that."""
+
+
+def create_app(settings: Settings, topology: Topology) -> FastAPI:
+    """The gateway's ASGI app. Redis is connected on first use, and checked at start-up."""
+    redis = open_redis(settings.redis_url.get_secret_value())
+    registry = CollectorRegistry()
+    waker = Waker(redis)
+    outbox = Outbox(redis, wake=waker.hint, journal_entries=settings.journal_entries)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await warn_unless_durable(redis, required=settings.require_durable_redis)
+        log.info("gateway.started", version=__version__, destinations=len(topology.destinations))
+        yield
+        await outbox.flush()
+        await waker.close()
+        await redis.aclose()
+        log.info("gateway.stopped")
+
+    app = FastAPI(
+        title="attentive-gateway",
+        version=__version__,
+        summary="Segment-style events in, Attentive calls out.",
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _refuse, Exception: _apologise},
+    )
+    app.include_router(health_router(Observed(redis, all_lanes(topology), registry)))
+    app.add_middleware(
+        TrackingRoutes,
+        write_keys=WriteKeys(all_senders(topology)),
+        outbox=outbox,
+        limits=Limits(settings.max_body_bytes, settings.max_event_bytes, settings.max_batch_events),
+        metrics=IngestMetrics(registry),
+    )
+    describe_tracking(app)
+    return app
+
+
+def app_from_environment() -> FastAPI:
+    """What uvicorn calls in each of its processes."""
+    settings = load_settings()
+    set_up_logging(settings.log_level, settings.log_format, component="gateway")
+    return create_app(settings, load_topology(settings))
+
+
+async def warn_unless_durable(redis: Redis, *, required: bool) -> None:
+    """Say loudly when this Redis may lose events; raise RedisNotDurable when that is forbidden."""
+    try:
+        durability = await check_durability(redis)
+    except RedisError as failure:
+        log.error("redis.unreachable_at_start", reason=why_unavailable(failure))
+        return
+    for problem in durability.problems:
+        log.warning("redis.not_durable", problem=problem, version=durability.version)
+    if durability.problems and required:
+        raise RedisNotDurable("this Redis may lose events: " + "; ".join(durability.problems))
+
+
+async def _refuse(_request: Request, error: Exception) -> JSONResponse:
+    """Unknown paths and methods, in the body shape that trackers survive."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - Starlette calls it with nothing else
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
+    return _json(Refused(error.status_code, code, str(error.detail)))
+
+
+async def _apologise(_request: Request, error: Exception) -> JSONResponse:
+    log.error("request.failed", error=type(error).__name__)
+    return _json(Refused(500, "internal_error", "the gateway failed to answer; its log says more"))
+
+
+def _json(refusal: Refused) -> JSONResponse:
+    content = {"success": False, "code": refusal.code, "message": refusal.message, "error": refusal.message}
+    return JSONResponse(content, refusal.status)

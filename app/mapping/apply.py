@@ -1,0 +1,51 @@
+"""One rule applied to one event: the call, with what all calls to that kind of endpoint share."""
+
+from datetime import datetime
+from typing import Any
+
+from app.attentive.call import AttentiveCall
+from app.attentive.endpoints import IDENTITY, USER_ATTRIBUTES
+from app.identity.identity import Identity
+from app.mapping.attributes import user_attributes
+from app.mapping.catalogue import Rule
+from app.mapping.fields import ABSENT, Scope
+from app.mapping.users import attribute_identifiers, event_user, identity_link
+from app.segment.events import SegmentEvent
+from app.segment.times import to_wire
+
+
+def apply_rule(
+    rule: Rule, event: SegmentEvent, identity: Identity, occurred_at: datetime, notes: list[str]
+) -> AttentiveCall | None:
+    """The call that `rule` makes of `event`, or None when it would say nothing.
+
+    What was left out or mended is appended to `notes`. Raises Unmappable.
+    """
+    match rule.endpoint.name:
+        case IDENTITY.name:
+            body = identity_link(identity)
+        case USER_ATTRIBUTES.name:
+            body = _attributes_body(event, identity, notes)
+        case _:
+            body = _event_body(rule, event, identity, occurred_at, notes)
+    return None if body is None else AttentiveCall(rule.endpoint, body, rule.priority)
+
+
+def _event_body(
+    rule: Rule, event: SegmentEvent, identity: Identity, occurred_at: datetime, notes: list[str]
+) -> dict[str, Any]:
+    scope = Scope(event, identity, event.properties, "properties.", notes)
+    body: dict[str, Any] = {"user": event_user(identity), "occurredAt": to_wire(occurred_at)}
+    for key, word in rule.body.items():
+        value = word.read(scope)
+        if value is not ABSENT:
+            body[key] = value
+    return body
+
+
+def _attributes_body(event: SegmentEvent, identity: Identity, notes: list[str]) -> dict[str, Any] | None:
+    custom = frozenset(name for name, _ in identity.custom)
+    attributes = user_attributes(event.traits, custom, notes)
+    if attributes is None:
+        return None
+    return {"identifiers": attribute_identifiers(identity), "attributes": attributes}

@@ -1,0 +1,55 @@
+"""The same person in the shapes that Attentive's endpoints want. Absent identifiers are left out, never null.
+
+Source: Attentive's API reference; v1 writes custom identifiers as {name, value}, v2 as {key, value}.
+"""
+
+from typing import Any
+
+from app.identity.identity import Identity
+
+
+def event_user(identity: Identity) -> dict[str, Any]:
+    """`user` of the event endpoints and of v1 attributes."""
+    user: dict[str, Any] = {}
+    if identity.phone:
+        user["phone"] = identity.phone
+    if identity.email:
+        user["email"] = identity.email
+    external: dict[str, Any] = {}
+    if identity.client_user_id:
+        external["clientUserId"] = identity.client_user_id
+    if identity.custom:
+        external["customIdentifiers"] = _pairs(identity, "name")
+    if external:
+        user["externalIdentifiers"] = external
+    return user
+
+
+def identity_link(identity: Identity) -> dict[str, Any] | None:
+    """The flat body of an identity call, or None: it must tie an external id to at least one more identifier."""
+    body = _flat(identity, "name")
+    external = bool(identity.client_user_id) or bool(identity.custom)
+    known = sum(map(bool, (identity.phone, identity.email, identity.client_user_id))) + len(identity.custom)
+    return body if external and known > 1 else None
+
+
+def attribute_identifiers(identity: Identity) -> dict[str, Any]:
+    """`identifiers` of v2 user attributes."""
+    return _flat(identity, "key")
+
+
+def _flat(identity: Identity, name_key: str) -> dict[str, Any]:
+    body: dict[str, Any] = {}
+    if identity.phone:
+        body["phone"] = identity.phone
+    if identity.email:
+        body["email"] = identity.email
+    if identity.client_user_id:
+        body["clientUserId"] = identity.client_user_id
+    if identity.custom:
+        body["customIdentifiers"] = _pairs(identity, name_key)
+    return body
+
+
+def _pairs(identity: Identity, name_key: str) -> list[dict[str, str]]:
+    return [{name_key: name, "value": value} for name, value in identity.custom]

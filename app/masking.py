@@ -1,0 +1,49 @@
+"""Personal data made unreadable, for everything that is not Redis' lanes or a call to Attentive."""
+
+import re
+from typing import Any
+
+_EMAIL = re.compile(r"[^\s@\"'<>,;:=]{1,64}@[^\s@\"'<>,;:]{1,255}")
+_PHONE = re.compile(r"(?<![\w.-])\+?\d[\d\s().-]{6,18}\d(?![\w-])")
+
+
+def mask_email(address: str) -> str:
+    """ "jane@example.com" → "j***@example.com"."""
+    name, _, domain = address.rpartition("@")
+    return f"{name[:1]}***@{domain}" if name else "***"
+
+
+def mask_phone(number: str) -> str:
+    """ "+14155550132" → "+1***32"."""
+    return f"{number[:2]}***{number[-2:]}" if len(number) > 6 else "***"
+
+
+def mask_id(user_id: str) -> str:
+    """ "customer-1042" → "cu***42": enough to recognise an id that one knows, too little to learn it."""
+    return f"{user_id[:2]}***{user_id[-2:]}" if len(user_id) > 6 else "***"
+
+
+def mask_text(text: str) -> str:
+    """Free text with every e-mail address and phone number in it masked."""
+    text = _EMAIL.sub(lambda found: mask_email(found[0]), text)
+    return _PHONE.sub(lambda found: mask_phone(found[0]), text)
+
+
+_PERSONAL = frozenset({"traits", "user", "identifiers", "attributes", "email", "phone", "userId", "username", "ip"})
+
+
+def mask_personal(value: Any, *, personal: bool = False) -> Any:
+    """A JSON value with what names a person masked: all below traits and users, and addresses and numbers elsewhere."""
+    match value:
+        case dict():
+            return {key: mask_personal(inner, personal=personal or key in _PERSONAL) for key, inner in value.items()}
+        case list():
+            return [mask_personal(inner, personal=personal) for inner in value]
+        case str() if not personal:
+            return mask_text(value)
+        case None | bool():
+            return value
+        case _ if personal:
+            return "***"
+        case _:
+            return value

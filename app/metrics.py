@@ -1,0 +1,113 @@
+"""Every metric, named once. What must be exact is kept in Redis (delivery/books.py) and read when asked."""
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class IngestMetrics:
+    """What the door sees."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "gateway_http_requests", "Tracking requests answered", ["path", "status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "gateway_http_request_seconds", "Time to answer a tracking request", buckets=_SECONDS, registry=registry
+        )
+        self._refused = Counter(
+            "gateway_refused", "Requests, or events of batches, refused at the door", ["code"], registry=registry
+        )
+        self._by_answer: dict[tuple[str, int], Counter] = {}
+
+    def answered(self, path: str, status: int, seconds: float) -> None:
+        """One request was answered."""
+        counter = self._by_answer.get((path, status))
+        if counter is None:
+            counter = self._by_answer[path, status] = self._requests.labels(path, str(status))
+        counter.inc()
+        self._seconds.observe(seconds)
+
+    def refused(self, code: str) -> None:
+        """A request or an event was refused."""
+        self._refused.labels(code).inc()
+
+
+class DeliveryMetrics:
+    """What a worker sees."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._attempts = Counter(
+            "gateway_attempts",
+            "Calls to Attentive, by endpoint and answer (a status, or 'unreachable')",
+            ["destination", "endpoint", "answer"],
+            registry=registry,
+        )
+        self._ambiguous = Counter(
+            "gateway_attempts_ambiguous",
+            "Failed calls that Attentive may have acted on: the possible duplicates",
+            ["destination", "endpoint"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "gateway_attempt_seconds", "Time Attentive took", ["endpoint"], buckets=_SECONDS, registry=registry
+        )
+        self._age = Histogram(
+            "gateway_delivery_age_seconds",
+            "Time from an event's receipt to Attentive's acceptance",
+            buckets=(*_SECONDS, 60.0, 600.0, 3600.0, 43200.0, 86400.0),
+            registry=registry,
+        )
+
+    def attempted(self, destination: str, endpoint: str, answer: str, seconds: float, *, ambiguous: bool) -> None:
+        """One call was answered, or not."""
+        self._attempts.labels(destination, endpoint, answer).inc()
+        self._seconds.labels(endpoint).observe(seconds)
+        if ambiguous:
+            self._ambiguous.labels(destination, endpoint).inc()
+
+    def delivered(self, age_s: float) -> None:
+        """A delivery was accepted this long after its event came in."""
+        self._age.observe(max(0.0, age_s))
+
+
+def page(registry: CollectorRegistry, families: Sequence[Metric]) -> bytes:
+    """The text a Prometheus server reads: this process's own metrics and `families` read elsewhere."""
+    whole = CollectorRegistry()
+    whole.register(_Given(families))
+    return generate_latest(registry) + generate_latest(whole)
+
+
+class _Given:
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Sequence[Metric]:
+        return self._families
+
+
+def events_family() -> tuple[CounterMetricFamily, CounterMetricFamily, CounterMetricFamily, GaugeMetricFamily]:
+    """Empty families for the books: received, replayed, ended (by ending and reason), waiting."""
+    return (
+        CounterMetricFamily("gateway_events_received", "Events taken in", labels=["destination"]),
+        CounterMetricFamily("gateway_events_replayed", "Dead letters sent again", labels=["destination"]),
+        CounterMetricFamily(
+            "gateway_events_ended",
+            "Events by how they ended: delivered, dropped or dead_lettered, and why",
+            labels=["destination", "ending", "reason"],
+        ),
+        GaugeMetricFamily("gateway_events_waiting", "Events that have not ended yet", labels=["destination"]),
+    )
+
+
+def depth_family() -> GaugeMetricFamily:
+    """An empty family for what waits in the lanes."""
+    return GaugeMetricFamily(
+        "gateway_deliveries_waiting",
+        "Calls waiting for Attentive, by lane and priority ('retry': waiting for another attempt)",
+        labels=["destination", "endpoint", "priority"],
+    )

@@ -1,0 +1,117 @@
+"""One event's whole journey on one page: whom it is about, which calls it becomes, or why it goes no further. Pure."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+import orjson
+
+from app.delivery.delivery import HORIZON, Delivery
+from app.identity.extract import IdentityRules, extract_identity
+from app.mapping.apply import apply_rule
+from app.mapping.catalogue import Catalogue
+from app.mapping.fields import Unmappable
+from app.segment.events import SegmentEvent
+from app.segment.times import occurred_at
+
+DESTINATION_NAME: Final = "attentive"  # ours in Segment's `integrations` object, compared without case
+
+
+class DropReason(StrEnum):
+    """Why an event is dropped on purpose. It is counted, and said in the journal, by this name."""
+
+    NO_IDENTITY = "no_identity"  # the global filter: neither traits.email, traits.phone nor userId
+    UNUSABLE_IDENTITY = "unusable_identity"  # something was given, and none of it can be sent
+    NOT_FORWARDED = "not_forwarded"  # no rule for this type of call
+    EVENT_NOT_ALLOWED = "event_not_allowed"  # a custom event that the settings do not let through
+    NOTHING_TO_SAY = "nothing_to_say"  # an identify with one identifier and no traits
+    INTEGRATIONS = "integrations"  # the sender excluded Attentive in `integrations`
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """The event becomes these deliveries, at least one."""
+
+    deliveries: tuple[Delivery, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The event ends here on purpose."""
+
+    reason: DropReason
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """The event should have become a call and cannot: a dead letter, kept whole, to be replayed once that is mended."""
+
+    reason: str
+    detail: str
+    notes: tuple[str, ...] = ()
+
+
+Decision = Forward | Drop | Bury
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a destination wants done with events."""
+
+    identity: IdentityRules = field(default_factory=IdentityRules)
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    oldest: timedelta | None = HORIZON  # an event that arrives older than this is not sent; None: whatever its age
+
+
+def decide(event: SegmentEvent, plan: Plan, *, source: str, received_at: datetime) -> Decision:
+    """Everything decided about one event. `source` and `received_at` (UTC) go into its deliveries."""
+    if not _wanted(event):
+        return Drop(DropReason.INTEGRATIONS)
+    found = extract_identity(event, plan.identity)
+    if found.identity is None:
+        return Drop(DropReason.UNUSABLE_IDENTITY if found.named else DropReason.NO_IDENTITY, found.notes)
+    rules = plan.catalogue.rules_for(event)
+    if not rules:
+        reason = DropReason.EVENT_NOT_ALLOWED if event.type == "track" else DropReason.NOT_FORWARDED
+        return Drop(reason, found.notes)
+    moment, time_notes = occurred_at(event, received_at)
+    notes = [*found.notes, *time_notes]
+    too_old = plan.oldest is not None and received_at - moment > plan.oldest
+    if too_old and any(rule.endpoint.dated for rule in rules):
+        return Bury("too_old", "occurred too long before it arrived to be of use", tuple(notes))
+    try:
+        calls = [call for rule in rules if (call := apply_rule(rule, event, found.identity, moment, notes))]
+    except Unmappable as verdict:
+        return Bury("unmappable", f"{verdict.reason}: {verdict.detail}", tuple(notes))
+    if not calls:
+        return Drop(DropReason.NOTHING_TO_SAY, tuple(notes))
+    original = orjson.dumps(event.raw)
+    deliveries = tuple(
+        Delivery(
+            message_id=event.message_id,
+            source=source,
+            endpoint=call.endpoint.name,
+            priority=call.priority,
+            body=orjson.dumps(call.body),
+            event=original,
+            received_at=received_at,
+            deadline=(moment if call.endpoint.dated else received_at) + HORIZON,
+            calls=len(calls),
+        )
+        for call in calls
+    )
+    return Forward(deliveries, tuple(notes))
+
+
+def _wanted(event: SegmentEvent) -> bool:
+    """The sender's say in `integrations`: our own name decides, else `All`, else yes. An object of options is a yes."""
+    integrations = event.raw.get("integrations")
+    if not isinstance(integrations, dict):
+        return True
+    for name, wanted in integrations.items():
+        if name.lower() == DESTINATION_NAME:
+            return wanted is not False
+    return integrations.get("All") is not False

@@ -1,0 +1,1 @@
+"""What the gateway sends, held against Attentive's contract."""

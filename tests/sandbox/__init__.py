@@ -1,0 +1,1 @@
+"""The model of Attentive's API behaves as the documents say."""

@@ -1,0 +1,96 @@
+"""What a worker's jobs share: Redis, one Attentive client per account, the lanes and their paces."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from arq.connections import ArqRedis
+
+from app import __version__
+from app.attentive.client import AttentiveClient
+from app.attentive.endpoints import BY_NAME
+from app.delivery.backlog import Lane, Pace
+from app.metrics import DeliveryMetrics
+from app.settings import Settings, Topology
+from app.topology import all_lanes
+
+
+@dataclass(slots=True)
+class Desk:
+    """Built when a worker starts, closed when it stops."""
+
+    redis: ArqRedis
+    lanes: Sequence[Lane]
+    metrics: DeliveryMetrics
+    concurrency: int
+    journal_entries: int
+    journal_life: timedelta
+    clients: dict[str, AttentiveClient]
+    limits: dict[Lane, float]  # calls per second, where the settings say so
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    drains: "set[asyncio.Task[Any]]" = field(default_factory=set)  # the jobs under way
+    sweeps: int = 0
+
+    @classmethod
+    def open(cls, redis: ArqRedis, settings: Settings, topology: Topology, metrics: DeliveryMetrics) -> "Desk":
+        """A desk for every destination of `topology`. Nothing is connected yet."""
+        return cls(
+            redis=redis,
+            lanes=all_lanes(topology),
+            metrics=metrics,
+            concurrency=settings.concurrency,
+            journal_entries=settings.journal_entries,
+            journal_life=timedelta(hours=settings.journal_hours),
+            clients={
+                name: AttentiveClient(
+                    destination.base_url,
+                    destination.api_token.get_secret_value(),
+                    user_agent=f"attentive-gateway/{__version__}",
+                    connections=settings.concurrency * 2,
+                )
+                for name, destination in topology.destinations.items()
+            },
+            limits={
+                Lane(name, endpoint): limit
+                for name, destination in topology.destinations.items()
+                for endpoint, limit in destination.limits.items()
+            },
+        )
+
+    @property
+    def destinations(self) -> list[str]:
+        """Their names."""
+        return list(self.clients)
+
+    def client(self, destination: str) -> AttentiveClient | None:
+        """The account's client; None for a destination that the settings no longer have."""
+        return self.clients.get(destination)
+
+    def pace(self, lane: Lane) -> Pace:
+        """How fast this lane may send."""
+        return Pace.under(self.limits.get(lane, BY_NAME[lane.endpoint].calls_per_second))
+
+    @contextmanager
+    def draining(self) -> Iterator[None]:
+        """Marks the current task as a drain, so that a stop can wait for it."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - jobs run in tasks
+        self.drains.add(task)
+        try:
+            yield
+        finally:
+            self.drains.discard(task)
+
+    async def finish(self, within: timedelta) -> None:
+        """Return when every drain has settled what it sent, or when the time is over."""
+        self.stopping.set()
+        if self.drains:
+            await asyncio.wait(self.drains, timeout=within.total_seconds())
+
+    async def close(self) -> None:
+        """Close every connection to Attentive."""
+        for client in self.clients.values():
+            await client.close()

@@ -1,0 +1,157 @@
+"""A worker process: arq with our two functions, a health page of its own, and a stop that finishes what it began.
+
+`attentive-gateway worker` and `python -m workers` come back by themselves when Redis was away. `arq
+workers.worker.WorkerSettings` works too; there, whoever supervises the process starts it again.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, Final
+
+import orjson
+import structlog
+import uvicorn
+import uvloop
+from arq import Worker, cron, func
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from redis.exceptions import RedisError
+
+from app import __version__
+from app.delivery.connection import open_redis, why_unavailable
+from app.delivery.wake import DRAIN
+from app.health import Observed, health_router
+from app.logs import set_up_logging
+from app.main import warn_unless_durable
+from app.metrics import DeliveryMetrics
+from app.settings import Settings, Topology, load_settings
+from app.topology import load_topology
+from workers.desk import Desk
+from workers.drain import SLICE, drain
+from workers.sweep import sweep
+
+FINISH_WITHIN: Final = timedelta(seconds=8)  # of a stop: what is under way to Attentive by then is settled
+_AGAIN_AFTER_S: Final = 1.0
+_POLL_S: Final = 0.05  # arq looks for jobs this often: the latency of the first event of a quiet lane
+_MAX_JOBS: Final = 1000  # one job per lane, and each spends its life waiting: no lane may wait for another's job
+
+log = structlog.get_logger()
+
+
+def arq_options(settings: Settings, desk: Desk) -> dict[str, Any]:
+    """What arq's Worker is given."""
+    return {
+        "functions": [func(drain, name=DRAIN, keep_result=0, timeout=SLICE + timedelta(seconds=30), max_tries=1)],
+        "cron_jobs": [cron(sweep, name="sweep", second=set(range(60)), timeout=5, keep_result=0, run_at_startup=True)],
+        "redis_pool": open_redis(settings.redis_url.get_secret_value()),
+        "job_serializer": orjson.dumps,
+        "job_deserializer": orjson.loads,
+        "handle_signals": False,
+        "max_jobs": _MAX_JOBS,
+        "poll_delay": _POLL_S,
+        "health_check_interval": 60,
+        "ctx": {"desk": desk},
+    }
+
+
+async def run_worker(settings: Settings, topology: Topology) -> None:
+    """Work until SIGTERM or SIGINT; then finish what is under way, hand the lanes back, and return."""
+    redis = open_redis(settings.redis_url.get_secret_value())
+    registry = CollectorRegistry()
+    desk = Desk.open(redis, settings, topology, DeliveryMetrics(registry))
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, desk.stopping.set)
+    async with _health_pages(settings, Observed(redis, desk.lanes, registry)):
+        await warn_unless_durable(redis, required=settings.require_durable_redis)
+        log.info("worker.started", version=__version__, lanes=len(desk.lanes))
+        while not desk.stopping.is_set():
+            await _work(settings, desk)
+    await desk.close()
+    await redis.aclose()
+    log.info("worker.stopped")
+
+
+async def _work(settings: Settings, desk: Desk) -> None:
+    """One arq worker's life: until the stop, or until Redis goes away."""
+    worker = Worker(**arq_options(settings, desk))
+    main = asyncio.create_task(worker.async_run())
+    stop = asyncio.create_task(desk.stopping.wait())
+    try:
+        await asyncio.wait({main, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if main.done() and not desk.stopping.is_set():
+            failure = main.exception()
+            reason = why_unavailable(failure) if isinstance(failure, RedisError) else repr(failure)
+            log.warning("worker.interrupted", reason=reason)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(desk.stopping.wait(), _AGAIN_AFTER_S)
+        else:
+            worker.allow_pick_jobs = False
+            await desk.finish(FINISH_WITHIN)
+    finally:
+        stop.cancel()
+        main.cancel()
+        with contextlib.suppress(Exception, asyncio.CancelledError):
+            await main
+        with contextlib.suppress(Exception, asyncio.CancelledError):
+            await worker.close()
+
+
+@contextlib.asynccontextmanager
+async def _health_pages(settings: Settings, observed: Observed) -> AsyncIterator[None]:
+    """/healthz, /readyz and /metrics on the worker's own port. A port in use is a warning: the work goes on."""
+    app = FastAPI(title="attentive-gateway worker", version=__version__, docs_url=None, redoc_url=None)
+    app.include_router(health_router(observed))
+    config = uvicorn.Config(app, settings.worker_host, settings.worker_port, log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    task = asyncio.create_task(_serve(server, settings))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def _serve(server: uvicorn.Server, settings: Settings) -> None:
+    try:
+        await server._serve()
+    except SystemExit:
+        address = f"{settings.worker_host}:{settings.worker_port}"
+        log.warning("worker.no_health_pages", address=address, hint="the port is in use: set GATEWAY_WORKER_PORT")
+
+
+def main() -> None:
+    """Run one worker from the environment."""
+    settings = load_settings()
+    set_up_logging(settings.log_level, settings.log_format, component="worker")
+    topology = load_topology(settings)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run_worker(settings, topology))
+
+
+def __getattr__(name: str) -> Any:
+    """`WorkerSettings`, made when arq's own command asks for it: reading it needs the environment."""
+    if name != "WorkerSettings":
+        raise AttributeError(name)
+    settings = load_settings()
+    set_up_logging(settings.log_level, settings.log_format, component="worker")
+    redis = open_redis(settings.redis_url.get_secret_value())
+    desk = Desk.open(redis, settings, load_topology(settings), DeliveryMetrics(CollectorRegistry()))
+
+    async def take_over_signals(_ctx: dict[str, Any]) -> None:
+        main_task = asyncio.current_task()
+        assert main_task is not None  # noqa: S101 - arq runs start-up inside its main task
+
+        async def stop() -> None:
+            desk.stopping.set()
+            await desk.finish(FINISH_WITHIN)
+            main_task.cancel()
+
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(signum, lambda: asyncio.ensure_future(stop()))
+
+    return type("WorkerSettings", (), arq_options(settings, desk) | {"on_startup": staticmethod(take_over_signals)})
