@@ -20,7 +20,7 @@ define INSTALL
 @rm -f .venv/.run-* ; touch $(2)
 endef
 
-.PHONY: help run test check lint types unit bench clean lock
+.PHONY: help run test lint types unit format bench docs lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -29,8 +29,6 @@ run: $(RUN_READY) ## start everything on this machine and show sample events on 
 	@$(BIN)/attentive-gateway run $(ARGS)
 
 test: $(DEV_READY) lint types unit ## lint, types and all tests
-
-check: test
 
 lint: $(DEV_READY)
 	@$(BIN)/ruff check .
@@ -47,6 +45,9 @@ format: $(DEV_READY) ## format the code and mend what can be mended by itself
 
 bench: $(DEV_READY) ## measure requests per second, beside what they are compared with
 	@$(BIN)/python -m benchmarks.ingest $(ARGS)
+
+docs: $(DEV_READY) ## write the generated pages
+	@$(BIN)/attentive-gateway settings --markdown > docs/configuration.md
 
 lock: ## renew the lock files from pyproject.toml (needs uv)
 	@uv pip compile pyproject.toml --extra embedded --group build --universal --python-version 3.11 \

@@ -1,5 +1,7 @@
 """The `attentive-gateway` command."""
 
+import asyncio
+import signal
 import sys
 from typing import Annotated
 
@@ -7,9 +9,10 @@ import typer
 import uvicorn
 
 from app import __version__
-from app.commands import dead_letters, run, trace
+from app.commands import dead_letters, run, settings, trace
 from app.commands.common import fail
 from app.logs import set_up_logging
+from app.main import check_redis
 from app.sandbox.keys import DEFAULT_KEY
 from app.settings import BadSettings, load_settings
 from app.topology import load_topology
@@ -22,6 +25,7 @@ cli = typer.Typer(
 )
 cli.command()(run.run)
 cli.command()(trace.trace)
+cli.command()(settings.settings)
 cli.add_typer(dead_letters.commands, name="dead-letters")
 
 STOP_WITHIN_S = 8  # of a stop: the gateway answers what it holds
@@ -42,14 +46,17 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="processes")] = 1,
 ) -> None:
     """Run the HTTP gateway alone."""
-    settings = load_settings()
-    load_topology(settings)  # a mistake is said here once, not by every process
-    set_up_logging(settings.log_level, settings.log_format, component="gateway")
+    ours = load_settings()
+    load_topology(ours)  # a mistake is said here once, not by every process
+    set_up_logging(ours.log_level, ours.log_format, component="gateway")
+    if ours.require_durable_redis:
+        asyncio.run(check_redis(ours))
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn stops on it, then raises it again: we leave with 0
     uvicorn.run(
         "app.main:app_from_environment",
         factory=True,
-        host=host or settings.host,
-        port=settings.port if port is None else port,
+        host=host or ours.host,
+        port=ours.port if port is None else port,
         workers=workers,
         loop="uvloop",
         http="httptools",

@@ -23,14 +23,10 @@ from app.ingest.routes import Limits, TrackingRoutes
 from app.logs import set_up_logging
 from app.metrics import IngestMetrics
 from app.openapi import describe_tracking
-from app.settings import Settings, Topology, load_settings
+from app.settings import BadSettings, Settings, Topology, load_settings
 from app.topology import all_lanes, all_senders, load_topology
 
 log = structlog.get_logger()
-
-
-class RedisNotDurable(Exception):  # noqa: N818
-    """This Redis may lose what it is given, and the settings forbid that."""
 
 
 def create_app(settings: Settings, topology: Topology) -> FastAPI:
@@ -42,7 +38,7 @@ def create_app(settings: Settings, topology: Topology) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await warn_unless_durable(redis, required=settings.require_durable_redis)
+        await warn_unless_durable(redis, required=False)
         log.info("gateway.started", version=__version__, destinations=len(topology.destinations))
         yield
         await outbox.flush()
@@ -77,16 +73,28 @@ def app_from_environment() -> FastAPI:
 
 
 async def warn_unless_durable(redis: Redis, *, required: bool) -> None:
-    """Say loudly when this Redis may lose events; raise RedisNotDurable when that is forbidden."""
+    """Say loudly when this Redis may lose events. Raises BadSettings when `required` forbids that."""
     try:
         durability = await check_durability(redis)
     except RedisError as failure:
-        log.error("redis.unreachable_at_start", reason=why_unavailable(failure))
+        reason = why_unavailable(failure)
+        if required:
+            raise BadSettings(f"GATEWAY_REQUIRE_DURABLE_REDIS: Redis cannot be asked ({reason})") from None
+        log.error("redis.unreachable_at_start", reason=reason)
         return
     for problem in durability.problems:
         log.warning("redis.not_durable", problem=problem, version=durability.version)
     if durability.problems and required:
-        raise RedisNotDurable("this Redis may lose events: " + "; ".join(durability.problems))
+        raise BadSettings("GATEWAY_REQUIRE_DURABLE_REDIS: Redis may lose events: " + "; ".join(durability.problems))
+
+
+async def check_redis(settings: Settings) -> None:
+    """The same check before the processes start, so that a refusal is one line. Raises BadSettings."""
+    redis = open_redis(settings.redis_url.get_secret_value())
+    try:
+        await warn_unless_durable(redis, required=settings.require_durable_redis)
+    finally:
+        await redis.aclose()
 
 
 async def _refuse(_request: Request, error: Exception) -> JSONResponse:

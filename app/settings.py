@@ -176,7 +176,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _read_secret_files(cls, given: Any) -> Any:
-        for variable, field in _SECRET_VARIABLES.items():
+        for variable, field in SECRET_VARIABLES.items():
             if file := os.environ.get(f"{variable}_FILE"):
                 if os.environ.get(variable):
                     raise ValueError(f"set {variable} or {variable}_FILE, not both")
@@ -213,7 +213,7 @@ class Settings(BaseSettings):
         )
 
 
-_SECRET_VARIABLES: Final = {
+SECRET_VARIABLES: Final = {
     "GATEWAY_REDIS_URL": "redis_url",
     "GATEWAY_WRITE_KEY": "write_key",
     "ATTENTIVE_API_TOKEN": "api_token",

@@ -4,7 +4,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.attentive.client import AttentiveClient, Reply, Unreachable
 from app.attentive.endpoints import BY_NAME
-from app.delivery.backlog import Entry, Lane, LaneLease, Pace, Settlement, retry_of
+from app.delivery.backlog import Entry, Lane, LaneLease, Pace, Settlement, buried, done, held, retried
 from app.delivery.connection import why_unavailable
 from app.delivery.dead_letters import DeadLetter
 from app.delivery.delivery import Delivery, Unreadable, event_key
@@ -161,9 +161,7 @@ class _Drain:
             return await self._send(entry, delivery)
         except Exception as bug:
             log.exception("delivery.crashed", message_id=delivery.message_id, endpoint=delivery.endpoint)
-            place = traceback.extract_tb(bug.__traceback__)[-1]
-            detail = f"{type(bug).__name__} in {place.name}, line {place.lineno}"
-            return _bury(entry, delivery, "internal_error", detail, {})
+            return _bury_crashed(entry, delivery, bug)
 
     async def _send(self, entry: Entry, delivery: Delivery) -> Settlement:
         reply = await self._attentive.send(BY_NAME[delivery.endpoint], delivery.body)
@@ -173,14 +171,14 @@ class _Drain:
         record = attempt_record(delivery, reply, outcome)
         match outcome:
             case Delivered():
-                return Settlement(entry, "done", delivery.event_key, delivery.calls, delivery.message_id, record)
+                return done(entry, delivery, record)
             case RetryLater(wait=wait):
-                return retry_of(entry, delivery, record, wait=wait, spent=True)
-            case Hold(wait=wait):
-                return retry_of(entry, delivery, record, wait=wait, spent=False, hold=outcome)
+                return retried(entry, delivery, record, wait)
+            case Hold():
+                return held(entry, delivery, record, outcome)
             case Undeliverable(reason=reason, detail=detail):
-                buried = _bury(entry, delivery, reason, detail, answer_facts(reply))
-                return replace(buried, record=record)
+                letter = DeadLetter.of(delivery, reason, detail, answer_facts(reply))
+                return buried(entry, delivery, record, reason, letter.to_json())
 
     def _observe(self, delivery: Delivery, reply: Reply | Unreachable, outcome: object, now: datetime) -> None:
         answer = str(reply.status) if isinstance(reply, Reply) else "unreachable"
@@ -216,19 +214,13 @@ class _Drain:
                 return [None] * len(settlements)
 
 
-def _bury(entry: Entry, delivery: Delivery, reason: str, detail: str, last_answer: dict[str, Any]) -> Settlement:
-    letter = DeadLetter.of(delivery, reason, detail, last_answer)
-    record = attempt_record(delivery, Unreachable(detail, ambiguous=False), Undeliverable(reason, detail))
-    return Settlement(
-        entry,
-        "dead",
-        delivery.event_key,
-        delivery.calls,
-        delivery.message_id,
-        record,
-        reason=reason,
-        payload=letter.to_json(),
-    )
+def _bury_crashed(entry: Entry, delivery: Delivery, bug: Exception) -> Settlement:
+    """Our own mistake: the delivery is kept, with the place that failed."""
+    place = traceback.extract_tb(bug.__traceback__)[-1]
+    detail = f"{type(bug).__name__} in {place.name}, line {place.lineno}"
+    record = orjson.dumps({"endpoint": delivery.endpoint, "attempt": delivery.attempt, "outcome": detail})
+    letter = DeadLetter.of(delivery, "internal_error", detail, {})
+    return buried(entry, delivery, record, "internal_error", letter.to_json())
 
 
 def _bury_unreadable(entry: Entry, detail: str) -> Settlement:

@@ -18,9 +18,10 @@ import uvloop
 from arq import Worker, cron, func
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from app import __version__
+from app.delivery.backlog import lanes_to_wake
 from app.delivery.connection import open_redis, why_unavailable
 from app.delivery.wake import DRAIN
 from app.health import Observed, health_router
@@ -86,6 +87,8 @@ async def _work(settings: Settings, desk: Desk) -> None:
             failure = main.exception()
             reason = why_unavailable(failure) if isinstance(failure, RedisError) else repr(failure)
             log.warning("worker.interrupted", reason=reason)
+            if isinstance(failure, OutOfMemoryError):
+                await _drain_without_arq(desk)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(desk.stopping.wait(), _AGAIN_AFTER_S)
         else:
@@ -98,6 +101,13 @@ async def _work(settings: Settings, desk: Desk) -> None:
             await main
         with contextlib.suppress(Exception, asyncio.CancelledError):
             await worker.close()
+
+
+async def _drain_without_arq(desk: Desk) -> None:
+    """Run the lanes that are due. A full Redis lets arq enqueue nothing, and only sending makes room in it."""
+    with contextlib.suppress(RedisError):
+        due = await lanes_to_wake(desk.redis, desk.lanes)
+        await asyncio.gather(*(drain({"desk": desk}, lane.destination, lane.endpoint) for lane, _ in due))
 
 
 @contextlib.asynccontextmanager

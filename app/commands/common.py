@@ -1,10 +1,13 @@
 """What the operator commands share: settings, Redis, and how mistakes are said."""
 
 import asyncio
+import json
+import os
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
 import typer
@@ -45,6 +48,7 @@ class Operator:
 
 def with_redis(work: Callable[[Operator], Awaitable[T]]) -> T:
     """Run `work` with Redis at hand. A Redis that does not answer ends the command with one line."""
+    _join_local_run()
     settings = load_settings()
     topology = load_topology(settings)
 
@@ -59,6 +63,20 @@ def with_redis(work: Callable[[Operator], Awaitable[T]]) -> T:
         return asyncio.run(run())
     except RedisError as failure:
         fail(f"Redis does not answer ({why_unavailable(failure)}): is GATEWAY_REDIS_URL right?")
+
+
+def running_file(data: Path) -> Path:
+    """Where `run` says how it can be reached while it runs."""
+    return data / "running.json"
+
+
+def _join_local_run() -> None:
+    """Where nothing else is set, speak to the gateway that `run` has started from this folder."""
+    file = running_file(Path("data"))
+    if "GATEWAY_REDIS_URL" in os.environ or not file.exists():
+        return
+    for name, value in json.loads(file.read_text(encoding="utf-8")).items():
+        os.environ.setdefault(name, value)
 
 
 def parse_span(text: str) -> timedelta:

@@ -1,40 +1,33 @@
 """`attentive-gateway run`: the whole gateway on one machine, with an embedded Redis, and sample events to look at."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import httpx
-import orjson
 import typer
-from rich import box
-from rich.progress import track
-from rich.table import Table
 
 from app.children import start_child, stop_child
-from app.commands.common import Operator, fail, out, with_redis
+from app.commands.common import Operator, fail, out, running_file, with_redis
+from app.commands.samples import SAMPLES, show_samples
 from app.delivery.books import read_books
-from app.delivery.journal import Step, steps_of
 from app.embedded import NoRedis, embedded_redis
 from app.sandbox.keys import DEFAULT_KEY
-from app.settings import load_settings
+from app.settings import SECRET_VARIABLES, load_settings
 from app.topology import load_topology
 
-SAMPLES: Final = Path(__file__).parent.parent.parent / "examples" / "shop.ndjson"
 SANDBOX_PORT: Final = 8090
 WRITE_KEY: Final = "dev"
 _READY_WITHIN_S: Final = 60.0
-_DELIVERED_WITHIN_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +48,24 @@ def run(
     """Start Redis, gateway, worker and (without ATTENTIVE_API_TOKEN) a sandbox; show sample events on their way."""
     _refuse_taken_port(host, port)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    gateway = f"http://{host}:{port}"
     try:
         with ExitStack() as stack:
-            environment = dict(os.environ)
-            if not environment.get("GATEWAY_REDIS_URL"):
-                environment["GATEWAY_REDIS_URL"] = stack.enter_context(_started("Redis", embedded_redis(data)))
+            if not os.environ.get("GATEWAY_REDIS_URL"):
+                os.environ["GATEWAY_REDIS_URL"] = stack.enter_context(_started("Redis", embedded_redis(data)))
             data.mkdir(parents=True, exist_ok=True)
-            parts = list(_start_parts(stack, environment, data, host, port))
-            os.environ.update(environment)  # for the commands that look into Redis below
-            load_topology(load_settings())
-            _wait_until_ready(parts)
-            in_sandbox = any(part.name == "sandbox" for part in parts)
+            sandbox = _complete_environment()
+            topology = load_topology(load_settings())
+            stack.enter_context(_announced(data))
             _say_what_waits()
-            if not no_samples and (in_sandbox or samples):
-                _show_samples(samples or SAMPLES, f"http://{host}:{port}", environment)
-            elif not in_sandbox:
+            parts = list(_start_parts(stack, data, sandbox, gateway))
+            _wait_until_ready(parts)
+            key = next(source.write_key.get_secret_value() for source in topology.sources.values())
+            if not no_samples and (sandbox or samples):
+                show_samples(samples or SAMPLES, gateway, key)
+            elif not sandbox:
                 out.print("Sample events are not posted to a real Attentive account (give --samples FILE to do so).")
-            _say_where(f"http://{host}:{port}", environment, parts)
+            _say_where(gateway, sandbox, parts)
             _watch(parts)
     except NoRedis as problem:
         fail(str(problem))
@@ -79,25 +73,35 @@ def run(
         out.print("\nStopped. What was not delivered is kept in", str(data), highlight=False)
 
 
-def _start_parts(stack: ExitStack, environment: dict[str, str], data: Path, host: str, port: int) -> Iterator[_Part]:
-    """The processes, in the order they start; they stop in the opposite one. Completes `environment`."""
+def _complete_environment() -> str | None:
+    """Set what is not set, for us and all parts; the sandbox's address where Attentive is played by it."""
+    worker_port = int(os.environ.get("GATEWAY_WORKER_PORT") or 8081)
+    os.environ["GATEWAY_WORKER_PORT"] = str(_free_port(worker_port))
+    if os.environ.get("GATEWAY_CONFIG"):
+        return None
+    if not os.environ.get("GATEWAY_WRITE_KEY_FILE"):
+        os.environ.setdefault("GATEWAY_WRITE_KEY", WRITE_KEY)
+    if os.environ.get("ATTENTIVE_API_TOKEN") or os.environ.get("ATTENTIVE_API_TOKEN_FILE"):
+        return None
+    sandbox = f"http://127.0.0.1:{_free_port(SANDBOX_PORT)}"
+    os.environ |= {"ATTENTIVE_API_TOKEN": DEFAULT_KEY.token, "ATTENTIVE_BASE_URL": sandbox}
+    return sandbox
+
+
+def _start_parts(stack: ExitStack, data: Path, sandbox: str | None, gateway: str) -> Iterator[_Part]:
+    """The processes, in the order they start; they stop in the opposite one."""
 
     def part(name: str, ready_url: str, *arguments: str) -> _Part:
         log = data / f"{name}.log"
-        process = start_child([sys.executable, "-m", "app.cli", *arguments], log=log, environment=environment)
+        process = start_child([sys.executable, "-m", "app.cli", *arguments], log=log)
         stack.callback(stop_child, process)
         return _Part(name, process, ready_url, log)
 
-    if not environment.get("GATEWAY_CONFIG"):
-        environment.setdefault("GATEWAY_WRITE_KEY", WRITE_KEY)
-        if not (environment.get("ATTENTIVE_API_TOKEN") or environment.get("ATTENTIVE_API_TOKEN_FILE")):
-            sandbox = f"http://127.0.0.1:{_free_port(SANDBOX_PORT)}"
-            environment |= {"ATTENTIVE_API_TOKEN": DEFAULT_KEY.token, "ATTENTIVE_BASE_URL": sandbox}
-            yield part("sandbox", f"{sandbox}/_sandbox/healthz", "sandbox", "--port", sandbox.rpartition(":")[2])
-    environment["GATEWAY_WORKER_PORT"] = str(_free_port(int(environment.get("GATEWAY_WORKER_PORT") or 8081)))
-    worker = f"http://127.0.0.1:{environment['GATEWAY_WORKER_PORT']}"
-    yield part("worker", f"{worker}/readyz", "worker")
-    yield part("gateway", f"http://{host}:{port}/readyz", "serve", "--host", host, "--port", str(port))
+    if sandbox:
+        yield part("sandbox", f"{sandbox}/_sandbox/healthz", "sandbox", "--port", sandbox.rpartition(":")[2])
+    yield part("worker", f"http://127.0.0.1:{os.environ['GATEWAY_WORKER_PORT']}/readyz", "worker")
+    host, _, port = gateway.removeprefix("http://").rpartition(":")
+    yield part("gateway", f"{gateway}/readyz", "serve", "--host", host, "--port", port)
 
 
 @contextmanager
@@ -108,6 +112,21 @@ def _started(name: str, context: Any) -> Iterator[Any]:
         yield value
     finally:
         context.__exit__(None, None, None)
+
+
+@contextmanager
+def _announced(data: Path) -> Iterator[None]:
+    """Tell operator commands in other terminals where this run is. They need no secret, so none is written."""
+    names = ("GATEWAY_REDIS_URL", "GATEWAY_CONFIG", "GATEWAY_WRITE_KEY", "ATTENTIVE_API_TOKEN")
+    told = {name: os.environ[name] for name in names if os.environ.get(name)}
+    told |= {name: "not told" for name in told if name in SECRET_VARIABLES and name != "GATEWAY_REDIS_URL"}
+    file = running_file(data)
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(told), encoding="utf-8")
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def _wait_until_ready(parts: list[_Part]) -> None:
@@ -128,89 +147,6 @@ def _answers(url: str) -> bool:
         return False
 
 
-@dataclass(slots=True)
-class _Story:
-    """One posted sample and what the journal says of it."""
-
-    title: str
-    status: int
-    steps: list[Step] = field(default_factory=list)
-
-    @property
-    def received(self) -> Mapping[str, Any]:
-        return next((step.facts for step in self.steps if step.step == "received"), {})
-
-    @property
-    def ended(self) -> bool:
-        calls = self.received.get("calls")
-        if calls is None:
-            return bool(self.received) or self.status != 200
-        ends = [step for step in self.steps if step.facts.get("outcome") in ("delivered", "dead letter")]
-        return len(ends) >= len(calls)
-
-
-def _show_samples(samples: Path, gateway: str, environment: Mapping[str, str]) -> None:
-    """Post each sample as a tracker would, wait until it has ended, and print how."""
-    if not samples.exists():
-        fail(f"there is no file {samples}")
-    events = [orjson.loads(line) for line in samples.read_bytes().splitlines() if line.strip()]
-    key = environment.get("GATEWAY_WRITE_KEY") or next(
-        source.write_key.get_secret_value() for source in load_topology(load_settings()).sources.values()
-    )
-    stories: dict[str, _Story] = {}
-    with httpx.Client(base_url=gateway, auth=(key, ""), timeout=10, trust_env=False) as http:
-        for event in track(events, "Posting sample events", console=out, transient=True):
-            event["messageId"] = f"sample-{uuid.uuid4()}"
-            event["timestamp"] = datetime.now(UTC).isoformat(timespec="milliseconds")
-            answer = http.post(f"/v1/{event['type']}", content=orjson.dumps(event))
-            stories[event["messageId"]] = _Story(event.get("event") or event["type"], answer.status_code)
-    with out.status("Waiting for Attentive's answers"):
-        ends = time.monotonic() + _DELIVERED_WITHIN_S
-        while time.monotonic() < ends and not all(story.ended for story in stories.values()):
-            time.sleep(0.1)
-            _read_steps(stories)
-    out.print(_table(list(stories.values())))
-
-
-def _read_steps(stories: dict[str, _Story]) -> None:
-    async def work(operator: Operator) -> list[Step]:
-        return await steps_of(operator.redis, operator.destinations, set(stories))
-
-    for story in stories.values():
-        story.steps.clear()
-    for step in with_redis(work):
-        stories[step.message_id].steps.append(step)
-
-
-def _table(stories: list[_Story]) -> Table:
-    table = Table(title="Sample events", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("Event", "Decision", "Attentive endpoint", "Answer"):
-        table.add_column(column, overflow="fold")
-    for story in stories:
-        facts = story.received
-        decision = {"forward": "forward", "drop": "drop", "dead letter": "dead letter"}.get(
-            str(facts.get("decision")), f"refused with {story.status}"
-        )
-        if reason := facts.get("detail") or facts.get("reason"):
-            decision += f": {reason}"
-        if not (calls := facts.get("calls")):
-            table.add_row(story.title, decision, "-", "-", style="yellow")
-        for number, endpoint in enumerate(calls or ()):
-            answer, good = _answer_of(story, endpoint)
-            title, verdict = (story.title, decision) if number == 0 else ("", "")
-            table.add_row(title, verdict, endpoint, answer, style=None if good else "red")
-    return table
-
-
-def _answer_of(story: _Story, endpoint: str) -> tuple[str, bool]:
-    attempts = [step.facts for step in story.steps if step.facts.get("endpoint") == endpoint]
-    if not attempts:
-        return "waiting", False
-    last = attempts[-1]
-    status = last.get("status") or last.get("unreachable")
-    return f"{status} {last['outcome']} {last['took_ms']:.0f} ms", last["outcome"] == "delivered"
-
-
 def _say_what_waits() -> None:
     async def work(operator: Operator) -> int:
         return sum(books.waiting for books in await read_books(operator.redis, operator.destinations))
@@ -219,18 +155,16 @@ def _say_what_waits() -> None:
         out.print(f"{waiting:,} events of earlier runs were still waiting, and are being delivered now.")
 
 
-def _say_where(gateway: str, environment: Mapping[str, str], parts: list[_Part]) -> None:
-    key = environment.get("GATEWAY_WRITE_KEY", "YOUR_WRITE_KEY")
+def _say_where(gateway: str, sandbox: str | None, parts: list[_Part]) -> None:
+    key = WRITE_KEY if os.environ.get("GATEWAY_WRITE_KEY") == WRITE_KEY else "YOUR_WRITE_KEY"
     out.print(f"\nThe gateway listens on {gateway}. Post to it:\n", highlight=False)
     out.out(
         f"  curl -u {key}: {gateway}/v1/track -d "
         """'{"userId":"u-1","event":"Signed Up","context":{"traits":{"email":"jane@example.com"}}}'\n""",
         highlight=False,
     )
-    for part in parts:
-        if part.name == "sandbox":
-            ledger = part.ready_url.replace("healthz", "ledger")
-            out.print(f"What the sandbox got: {ledger}", highlight=False, soft_wrap=True)
+    if sandbox:
+        out.print(f"What the sandbox got: {sandbox}/_sandbox/ledger", highlight=False, soft_wrap=True)
     logs = ", ".join(str(part.log) for part in parts)
     out.print(f"API: {gateway}/docs   metrics: {gateway}/metrics   logs: {logs}", highlight=False, soft_wrap=True)
     out.print("Ctrl-C stops everything.", highlight=False)

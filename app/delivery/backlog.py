@@ -4,7 +4,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
@@ -78,14 +78,14 @@ class Settlement:
     """How one attempt ended, ready to be written."""
 
     entry: Entry
-    verb: str  # done | retry | dead
+    verb: str  # done | retry | held | dead
     event_key: bytes
     calls: int
     message_id: str
     record: bytes = field(repr=False)  # JSON for the journal
     reason: str = ""
     due_ms: int = 0
-    payload: bytes = field(default=b"", repr=False)  # of the retry or the dead letter
+    payload: bytes = field(default=b"", repr=False)  # of what waits on, or of the dead letter
     hold: Hold | None = None
 
 
@@ -278,23 +278,26 @@ async def lane_depths(redis: Redis, lanes: Sequence[Lane]) -> list[LaneDepth]:
     ]
 
 
-def retry_of(
-    entry: Entry, delivery: Delivery, record: bytes, *, wait: timedelta, spent: bool, hold: Hold | None = None
-) -> Settlement:
-    """Another attempt after `wait`; `spent` is False when this one must not count."""
-    again = delivery.next_attempt() if spent else delivery
+def done(entry: Entry, delivery: Delivery, record: bytes) -> Settlement:
+    """Attentive accepted it."""
+    return Settlement(entry, "done", delivery.event_key, delivery.calls, delivery.message_id, record)
+
+
+def retried(entry: Entry, delivery: Delivery, record: bytes, wait: timedelta) -> Settlement:
+    """Another attempt after `wait`."""
     due_ms = int((time.time() + wait.total_seconds()) * 1000)
-    return Settlement(
-        entry,
-        "retry",
-        delivery.event_key,
-        delivery.calls,
-        delivery.message_id,
-        record,
-        due_ms=due_ms,
-        payload=again.to_json(),
-        hold=hold,
-    )
+    payload = delivery.next_attempt().to_json()
+    return replace(done(entry, delivery, record), verb="retry", due_ms=due_ms, payload=payload)
+
+
+def held(entry: Entry, delivery: Delivery, record: bytes, hold: Hold) -> Settlement:
+    """The same attempt once more when the hold is over; its destination or endpoint waits with it."""
+    return replace(done(entry, delivery, record), verb="held", payload=delivery.to_json(), hold=hold)
+
+
+def buried(entry: Entry, delivery: Delivery, record: bytes, reason: str, letter: bytes) -> Settlement:
+    """Given up: `letter` is the dead letter's stored form."""
+    return replace(done(entry, delivery, record), verb="dead", reason=reason, payload=letter)
 
 
 def _payload(fields: Any) -> bytes:

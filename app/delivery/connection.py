@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import orjson
 from arq.connections import ArqRedis
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
 CONNECT_S = 2.0
 ANSWER_S = 5.0  # longer than any script here takes, shorter than trackers wait
@@ -35,14 +35,17 @@ def open_redis(url: str, *, connections: int = 64) -> ArqRedis:
 
 def why_unavailable(failure: RedisError) -> str:
     """The stable code for a failed write."""
-    text = str(failure)
-    if isinstance(failure, ResponseError):
-        if text.startswith("OOM") or "OOM command not allowed" in text:
+    match failure:
+        case OutOfMemoryError():
             return "redis_full"
-        if text.startswith(("READONLY", "MISCONF", "NOREPLICAS")):
+        case ReadOnlyError():
             return "redis_read_only"
-        return "redis_error"
-    return "redis_unreachable"
+        case ResponseError() if str(failure).startswith(("MISCONF", "NOREPLICAS")):  # it cannot write to its disk
+            return "redis_read_only"
+        case ResponseError():
+            return "redis_error"
+        case _:
+            return "redis_unreachable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
--- Ends attempts: each delivery leaves its stream and, in the same step, is done, waits for another attempt, or is a dead
--- letter. An entry that somebody else settled is left alone, so that a drain that was thought dead changes nothing.
+-- Ends attempts: each delivery leaves its stream and, in the same step, is done, waits for another attempt (or, back in
+-- its stream, for the end of a hold), or is a dead letter. An entry that somebody else settled is left alone, so that a
+-- drain that was thought dead changes nothing.
 --
 -- KEYS  retry, dead, books, parts, journal, lane hold, destination hold, high, normal, low
 -- ARGV  group, journal length, lane hold in ms, destination hold in ms, reason of the hold, number of deliveries; then
---       each: stream number, entry id, verb (done | retry | dead), event key, calls of that event, message id,
+--       each: stream number, entry id, verb (done | retry | held | dead), event key, calls of that event, message id,
 --       journal record, reason, when due (epoch ms), payload
 -- Returns  how many were settled here
 if tonumber(ARGV[3]) > 0 then redis.call('SET', KEYS[6], ARGV[5], 'PX', ARGV[3]) end
@@ -28,6 +29,8 @@ for _ = 1, tonumber(ARGV[6]) do
     redis.call('XDEL', stream, id)
     if verb == 'retry' then
       redis.call('ZADD', KEYS[1], ARGV[arg + 8], ARGV[arg] .. ARGV[arg + 9])
+    elseif verb == 'held' then
+      redis.call('XADD', stream, '*', 'd', ARGV[arg + 9])
     elseif verb == 'dead' then
       redis.call('XADD', KEYS[2], '*', 'd', ARGV[arg + 9])
       close(key, calls, reason)

@@ -1,0 +1,179 @@
+"""Redis away, full, forgetful or holding rubbish: nothing is lost, both processes carry on by themselves."""
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from app.children import start_child, stop_child
+from app.embedded import find_redis
+from app.sandbox import SandboxConfig
+from tests.stack import DESTINATION, Stack, free_port, message_id, stack, wait_until
+
+LANE = f"{{{DESTINATION}}}:lane:custom-event"
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with stack(tmp_path_factory.mktemp("redis-faults"), find_redis()) as running:
+        yield running
+
+
+@pytest.fixture
+def client(gateway: Stack) -> Iterator[redis.Redis]:
+    gateway.heal()
+    with redis.Redis(port=gateway.redis_port) as connected:
+        yield connected
+    gateway.heal()
+
+
+def track(**fields: Any) -> dict[str, Any]:
+    return {"event": "Signed Up", "userId": "u-1", "messageId": message_id(), **fields}
+
+
+def arrives(gateway: Stack, event: dict[str, Any], within_s: float = 20) -> None:
+    wait_until(lambda: len(gateway.ledger(message_id=event["messageId"])) == 1, "the event arrives", within_s)
+
+
+def test_trackers_get_503_while_redis_is_away_and_all_recovers_by_itself(gateway: Stack) -> None:
+    gateway.kill("redis")
+    answer = gateway.post("/v1/track", track())
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "redis_unreachable"
+    assert int(answer.headers["retry-after"]) >= 1
+    for port in (gateway.gateway_port, gateway.worker_port):
+        ready = gateway.http.get(f"http://127.0.0.1:{port}/readyz")
+        assert (ready.status_code, ready.json()["reason"]) == (503, "redis_unreachable")
+        assert gateway.http.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+    gateway.start("redis")
+    event = track()
+    wait_until(lambda: gateway.post("/v1/track", event).status_code == 200, "the gateway takes events again")
+    arrives(gateway, event)
+    assert gateway.processes["worker"].poll() is None
+
+
+def test_a_full_redis_is_a_503_with_nothing_half_written_and_workers_go_on(gateway: Stack, client: redis.Redis) -> None:
+    gateway.fault(kind="status", status=503, path="/v1/events/custom")
+    waiting = [track() for _ in range(5)]
+    for event in waiting:
+        assert gateway.post("/v1/track", event).status_code == 200
+    received = client.hget(f"{{{DESTINATION}}}:books", "received")
+    client.config_set("maxmemory", 1)
+    try:
+        answer = gateway.post("/v1/batch", {"batch": [{"type": "track", **track()} for _ in range(10)]})
+        assert (answer.status_code, answer.json()["code"]) == (503, "redis_full")
+        assert gateway.http.get("/readyz").json()["reason"] == "redis_full"
+        assert client.hget(f"{{{DESTINATION}}}:books", "received") == received
+        gateway.heal()
+        for event in waiting:
+            arrives(gateway, event, 40)
+    finally:
+        client.config_set("maxmemory", 0)
+    event = track()
+    assert gateway.post("/v1/track", event).status_code == 200
+    arrives(gateway, event)
+
+
+@pytest.mark.parametrize(
+    "forget",
+    [
+        pytest.param(lambda client: client.script_flush(), id="scripts"),
+        pytest.param(lambda client: client.xgroup_destroy(f"{LANE}:normal", "workers"), id="a consumer group"),
+        pytest.param(lambda client: client.flushall(), id="everything"),
+    ],
+)
+def test_a_redis_that_forgot_is_set_up_again_on_the_fly(gateway: Stack, client: redis.Redis, forget: Any) -> None:
+    before = track()
+    assert gateway.post("/v1/track", before).status_code == 200
+    arrives(gateway, before)
+    forget(client)
+    event = track()
+    assert gateway.post("/v1/track", event).status_code == 200
+    arrives(gateway, event)
+
+
+def test_what_cannot_be_read_is_a_dead_letter_and_never_a_loop(gateway: Stack, client: redis.Redis) -> None:
+    for garbage in (b"", b"\xff\x00", b"[]", b'{"v":99}', b'{"v":1}'):
+        client.xadd(f"{LANE}:high", {"d": garbage})
+    event = track()
+    assert gateway.post("/v1/track", event).status_code == 200
+    arrives(gateway, event)
+    wait_until(lambda: gateway.ended("dead_lettered", "unreadable") >= 5, "the rubbish is buried")
+    assert client.xlen(f"{LANE}:high") == 0
+
+
+def test_a_worker_that_is_told_to_stop_finishes_and_doubles_nothing(tmp_path: Path) -> None:
+    slow = SandboxConfig.model_validate({"limits_enabled": False, "latency": {"*": {"kind": "fixed", "ms": 150}}})
+    with stack(tmp_path, find_redis(), sandbox=slow, limits={"custom-event": 300}) as running:
+        batch = [{"type": "track", **track()} for _ in range(600)]
+        assert running.post("/v1/batch", {"batch": batch}).status_code == 200
+        ledger = running.sandbox.sandbox.world.ledger
+        for sent in (100, 250):
+            wait_until(partial(lambda sent: len(ledger) >= sent, sent), "it is under way")
+            assert running.stop("worker") < 10
+            running.start("worker")
+        wait_until(lambda: running.waiting() == 0, "nothing waits", 30)
+        arrived = Counter(call["body"]["externalEventId"] for call in running.ledger())
+        assert arrived == Counter(event["messageId"] for event in batch)
+        assert running.stop("gateway") < 10
+
+
+def test_another_worker_takes_over_the_lanes_of_one_that_was_killed(tmp_path: Path) -> None:
+    with stack(tmp_path, find_redis(), sandbox=SandboxConfig(limits_enabled=False)) as running:
+        batch = [{"type": "track", **track()} for _ in range(300)]
+        running.post("/v1/batch", {"batch": batch})
+        wait_until(lambda: len(running.sandbox.sandbox.world.ledger) >= 50, "it is under way")
+        running.kill("worker")
+        killed = time.monotonic()
+        done = len(running.sandbox.sandbox.world.ledger)
+        running.start("worker")
+        wait_until(lambda: len(running.sandbox.sandbox.world.ledger) > done, "the lane runs again")
+        resumed_after_s = time.monotonic() - killed
+        assert resumed_after_s < 20, "its lease is 6 s, and the sweep comes each second"
+        wait_until(lambda: running.waiting() == 0, "nothing waits", 30)
+        assert {call["body"]["externalEventId"] for call in running.ledger()} == {event["messageId"] for event in batch}
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_a_redis_that_may_lose_events_is_refused_when_the_settings_say_so(tmp_path: Path, command: str) -> None:
+    port = free_port()
+    server = start_child([str(find_redis().path), "--port", str(port), "--save", "", "--dir", str(tmp_path)])
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "GATEWAY_REDIS_URL": f"redis://127.0.0.1:{port}",
+        "GATEWAY_WRITE_KEY": "k",
+        "ATTENTIVE_API_TOKEN": "t",
+        "GATEWAY_PORT": str(free_port()),
+        "GATEWAY_WORKER_PORT": str(free_port()),
+        "GATEWAY_REQUIRE_DURABLE_REDIS": "true",
+    }
+    try:
+        with redis.Redis(port=port) as client:
+            wait_until(lambda: _answers(client), "Redis is up")
+        run = subprocess.run(
+            [sys.executable, "-m", "app.cli", command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=40,
+            cwd=Path(__file__).parent.parent.parent,
+        )
+    finally:
+        stop_child(server)
+    assert run.returncode != 0
+    assert "append-only" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
