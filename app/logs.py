@@ -63,9 +63,25 @@ def set_up_logging(level: str = "INFO", style: str = "auto", *, component: str) 
 def _mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """The last line of defence: no text leaves with an e-mail address or a phone number in it."""
     for key, value in event.items():
-        if isinstance(value, str) and key != "timestamp":
-            event[key] = mask_text(value)
+        if key != "timestamp":
+            event[key] = _masked(value)
     return event
+
+
+def _masked(value: Any) -> Any:
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case str():
+            return mask_text(value)
+        case dict():
+            return {mask_text(str(key)): _masked(inner) for key, inner in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_masked(inner) for inner in value]
+        case bytes():
+            return mask_text(value.decode(errors="replace"))
+        case _:
+            return mask_text(repr(value))
 
 
 def _component(name: str) -> structlog.typing.Processor:

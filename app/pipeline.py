@@ -66,8 +66,8 @@ class Plan:
     oldest: timedelta | None = HORIZON  # an event that arrives older than this is not sent; None: whatever its age
 
 
-def decide(event: SegmentEvent, plan: Plan, *, source: str, received_at: datetime) -> Decision:
-    """Everything decided about one event. `source` and `received_at` (UTC) go into its deliveries."""
+def decide(event: SegmentEvent, plan: Plan, *, original: bytes, source: str, received_at: datetime) -> Decision:
+    """Everything decided about one event. `original` is its JSON, kept in its deliveries; `received_at` is UTC."""
     if not _wanted(event):
         return Drop(DropReason.INTEGRATIONS)
     found = extract_identity(event, plan.identity)
@@ -88,7 +88,6 @@ def decide(event: SegmentEvent, plan: Plan, *, source: str, received_at: datetim
         return Bury("unmappable", f"{verdict.reason}: {verdict.detail}", tuple(notes))
     if not calls:
         return Drop(DropReason.NOTHING_TO_SAY, tuple(notes))
-    original = orjson.dumps(event.raw)
     deliveries = tuple(
         Delivery(
             message_id=event.message_id,
@@ -108,7 +107,7 @@ def decide(event: SegmentEvent, plan: Plan, *, source: str, received_at: datetim
 
 def _wanted(event: SegmentEvent) -> bool:
     """The sender's say in `integrations`: our own name decides, else `All`, else yes. An object of options is a yes."""
-    integrations = event.raw.get("integrations")
+    integrations = event.integrations
     if not isinstance(integrations, dict):
         return True
     for name, wanted in integrations.items():

@@ -3,12 +3,11 @@
 import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import yaml
 from pydantic import (
     AfterValidator,
-    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -30,8 +29,18 @@ class BadSettings(Exception):  # noqa: N818 - it ends the start, with one line f
     """A setting that cannot be used; the text names it and says what was expected."""
 
 
+def _parts(url: str) -> SplitResult:
+    """The address taken apart. What Python would say of a bad one may hold a secret, so we say it."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is no address: look at its host and port") from None
+    return parts
+
+
 def _base_url(url: str) -> str:
-    parts = urlsplit(url)
+    parts = _parts(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
         raise ValueError("must be a scheme and a host, such as " + ATTENTIVE_URL)
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
@@ -40,7 +49,7 @@ def _base_url(url: str) -> str:
 
 
 def _redis_url(url: SecretStr) -> SecretStr:
-    if urlsplit(url.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
+    if _parts(url.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
         raise ValueError("must begin with redis://, rediss:// or unix://")
     return url
 
@@ -51,6 +60,13 @@ def _region(region: str) -> str:
     return region.upper()
 
 
+def _given(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value().strip():
+        raise ValueError("must not be empty")
+    return secret
+
+
+Secret = Annotated[SecretStr, AfterValidator(_given)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Region = Annotated[str, AfterValidator(_region)]
 
@@ -82,7 +98,7 @@ class _WithSecret(_Frozen):
 class Destination(_WithSecret):
     """One Attentive account."""
 
-    api_token: SecretStr = Field(description="the account's API key; or api_token_env, api_token_file")
+    api_token: Secret = Field(description="the account's API key; or api_token_env, api_token_file")
     base_url: BaseUrl = Field(ATTENTIVE_URL, description="where its API is")
     default_region: Region = Field("US", description="country of phone numbers that come without a country code")
     custom_identifiers: tuple[str, ...] = Field(
@@ -105,7 +121,7 @@ class Destination(_WithSecret):
 class Source(_WithSecret):
     """One sender."""
 
-    write_key: SecretStr = Field(description="what it authenticates with; or write_key_env, write_key_file")
+    write_key: Secret = Field(description="what it authenticates with; or write_key_env, write_key_file")
     destination: str = Field(description="the name of the destination its events go to")
 
     @model_validator(mode="before")
@@ -147,12 +163,12 @@ class Settings(BaseSettings):
     write_key: SecretStr | None = Field(None, description="the write key of the only source")
     api_token: SecretStr | None = Field(
         None,
-        validation_alias=AliasChoices("ATTENTIVE_API_TOKEN", "api_token"),
+        validation_alias="ATTENTIVE_API_TOKEN",
         description="the API token of the only Attentive account",
     )
     base_url: BaseUrl = Field(
         ATTENTIVE_URL,
-        validation_alias=AliasChoices("ATTENTIVE_BASE_URL", "base_url"),
+        validation_alias="ATTENTIVE_BASE_URL",
         description="where that account's API is",
     )
     default_region: Region = Field("US", description="country of phone numbers that come without a country code")
@@ -233,8 +249,13 @@ def _read_topology(path: Path) -> Topology:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as failure:
         raise BadSettings(f"GATEWAY_CONFIG: cannot read {path}: {failure.strerror}") from None
-    except yaml.YAMLError as failure:
-        raise BadSettings(f"GATEWAY_CONFIG: {path} is not YAML: {' '.join(str(failure).split())}") from None
+    except yaml.YAMLError as failure:  # its own text quotes the line, which may hold a secret
+        mark = getattr(failure, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(failure, "problem", None) or "it holds characters that YAML forbids"
+        raise BadSettings(f"GATEWAY_CONFIG: {path}{where}: not YAML: {problem}") from None
+    except UnicodeDecodeError:
+        raise BadSettings(f"GATEWAY_CONFIG: {path} is not text in UTF-8") from None
     try:
         return Topology.model_validate(content)
     except ValidationError as invalid:
@@ -247,6 +268,8 @@ def _read_secret(path: Path, setting: str) -> str:
         return path.read_text(encoding="utf-8").strip()
     except OSError as failure:
         raise BadSettings(f"{setting}: cannot read {path}: {failure.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadSettings(f"{setting}: {path} is not text in UTF-8") from None
 
 
 def _variable(path: list[str]) -> str:

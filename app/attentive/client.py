@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
 import aiohttp
@@ -68,6 +69,9 @@ class AttentiveClient:
             timeout=httpx.Timeout(self._timeouts.read_s, connect=self._timeouts.connect_s, pool=self._timeouts.total_s),
             follow_redirects=False,
             trust_env=False,
+            cookies=CookieJar(
+                DefaultCookiePolicy(allowed_domains=[])
+            ),  # one that stuck would tie all shoppers together
             transport=AiohttpTransport(client=lambda: _session(connections)),
         )
 
@@ -86,7 +90,7 @@ class AttentiveClient:
                 answer = await _read(response)
         except TimeoutError:
             return Unreachable("no whole answer in time", ambiguous=True, took=_since(started))
-        except httpx.HTTPError as failure:
+        except (httpx.HTTPError, aiohttp.ClientError) as failure:  # the transport passes some of its own on
             reason, ambiguous = _diagnose(failure)
             return Unreachable(reason, ambiguous, took=_since(started))
         headers = response.headers
@@ -123,7 +127,7 @@ async def _read(response: httpx.Response) -> bytes:
     return bytes(answer[:ANSWER_BYTES])
 
 
-def _diagnose(failure: httpx.HTTPError) -> tuple[str, bool]:
+def _diagnose(failure: Exception) -> tuple[str, bool]:
     """Whether the request may have been processed. The transport's own error is asked: httpx's names are too coarse."""
     match failure.__cause__ or failure:
         case aiohttp.ClientConnectorError():
@@ -136,6 +140,8 @@ def _diagnose(failure: httpx.HTTPError) -> tuple[str, bool]:
             return "connection cut", True
         case aiohttp.ClientPayloadError():
             return "answer cut short", True
+        case aiohttp.ClientResponseError():
+            return "the answer is not HTTP", True
         case cause:
             return type(cause).__name__, True
 

@@ -210,7 +210,7 @@ def _decide_again(letter: DeadLetter, plan: Plan) -> Forward | Drop | Bury:
     except InvalidEvent as invalid:
         return Bury(letter.reason, str(invalid))
     event = replace(event, message_id=letter.message_id)
-    return decide(event, plan, source=letter.source, received_at=letter.received_at)
+    return decide(event, plan, original=letter.event, source=letter.source, received_at=letter.received_at)
 
 
 def _summary(letter: DeadLetter) -> dict[str, Any]:

@@ -80,8 +80,7 @@ def configuration_page() -> str:
 
 def environment_name(field: str, info: FieldInfo) -> str:
     """The variable that sets this field of Settings."""
-    choices: Any = getattr(info.validation_alias, "choices", None)
-    return str(choices[0]) if choices else f"GATEWAY_{field.upper()}"
+    return str(info.validation_alias or f"GATEWAY_{field.upper()}")
 
 
 def _rows(model: type[BaseModel], name_of: Any) -> Iterator[_Row]:

@@ -9,7 +9,7 @@ import orjson
 from redis.asyncio import Redis
 
 from app.attentive.call import Priority
-from app.delivery.delivery import HORIZON, VERSION, Delivery, event_key
+from app.delivery.delivery import HORIZON, VERSION, Delivery, event_key, from_ms, to_ms
 from app.delivery.keys import DestinationKeys, LaneKeys
 from app.delivery.script import Argument, Script
 
@@ -58,7 +58,7 @@ class DeadLetter:
     @property
     def died_at(self) -> datetime:
         """When it was given up, from its id in Redis."""
-        return datetime.fromtimestamp(int(self.id.partition("-")[0]) / 1000, UTC)
+        return from_ms(int(self.id.partition("-")[0]))
 
     def to_json(self) -> bytes:
         """The stored form."""
@@ -69,7 +69,7 @@ class DeadLetter:
                 "source": self.source,
                 "reason": self.reason,
                 "detail": self.detail,
-                "received": int(self.received_at.timestamp() * 1000),
+                "received": to_ms(self.received_at),
                 "endpoint": self.endpoint,
                 "priority": int(self.priority),
                 "attempts": self.attempts,
@@ -107,7 +107,7 @@ def read_letter(destination: str, entry_id: bytes, stored: bytes) -> DeadLetter:
             reason=fields["reason"],
             detail=fields["detail"],
             event=orjson.dumps(fields["event"]),
-            received_at=datetime.fromtimestamp(fields["received"] / 1000, UTC),
+            received_at=from_ms(fields["received"]),
             endpoint=fields["endpoint"],
             body=None if fields["body"] is None else orjson.dumps(fields["body"]),
             priority=Priority(fields["priority"]),
@@ -117,7 +117,7 @@ def read_letter(destination: str, entry_id: bytes, stored: bytes) -> DeadLetter:
             destination=destination,
             id=entry_id.decode(),
         )
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
         return DeadLetter(
             message_id="?",
             source="?",

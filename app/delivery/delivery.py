@@ -3,9 +3,10 @@
 import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import orjson
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.attentive.call import Priority
 
@@ -51,8 +52,8 @@ class Delivery:
                 "source": self.source,
                 "endpoint": self.endpoint,
                 "priority": int(self.priority),
-                "received": _to_ms(self.received_at),
-                "deadline": _to_ms(self.deadline),
+                "received": to_ms(self.received_at),
+                "deadline": to_ms(self.deadline),
                 "attempt": self.attempt,
                 "calls": self.calls,
                 "body": orjson.Fragment(self.body),
@@ -64,23 +65,39 @@ class Delivery:
     def from_json(cls, stored: bytes) -> "Delivery":
         """Raises Unreadable."""
         try:
-            fields: dict[str, Any] = orjson.loads(stored)
-            if fields["v"] != VERSION:
-                raise Unreadable(f"version {fields['v']} is not known here")
+            fields = _Stored.model_validate_json(stored)
             return cls(
-                message_id=fields["message_id"],
-                source=fields["source"],
-                endpoint=fields["endpoint"],
-                priority=Priority(fields["priority"]),
-                body=orjson.dumps(fields["body"]),
-                event=orjson.dumps(fields["event"]),
-                received_at=_from_ms(fields["received"]),
-                deadline=_from_ms(fields["deadline"]),
-                attempt=fields["attempt"],
-                calls=fields["calls"],
+                message_id=fields.message_id,
+                source=fields.source,
+                endpoint=fields.endpoint,
+                priority=Priority(fields.priority),
+                body=orjson.dumps(fields.body),
+                event=orjson.dumps(fields.event),
+                received_at=from_ms(fields.received),
+                deadline=from_ms(fields.deadline),
+                attempt=fields.attempt,
+                calls=fields.calls,
             )
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as damage:
-            raise Unreadable(f"{type(damage).__name__} in stored delivery") from None
+        except (ValueError, OverflowError, OSError) as damage:
+            raise Unreadable(f"no delivery of version {VERSION}: {type(damage).__name__}") from None
+
+
+class _Stored(BaseModel):
+    """The stored form, told apart from anything else that might be found in Redis."""
+
+    model_config = ConfigDict(strict=True)
+
+    v: Literal[1]
+    message_id: str
+    source: str
+    endpoint: str
+    priority: int
+    received: int  # epoch ms
+    deadline: int
+    attempt: Annotated[int, Field(ge=1)]
+    calls: Annotated[int, Field(ge=1)]
+    body: dict[str, Any]
+    event: dict[str, Any]
 
 
 def event_key(source: str, message_id: str) -> bytes:
@@ -88,9 +105,11 @@ def event_key(source: str, message_id: str) -> bytes:
     return hashlib.blake2b(f"{source}\0{message_id}".encode(), digest_size=KEY_BYTES).digest()
 
 
-def _to_ms(moment: datetime) -> int:
+def to_ms(moment: datetime) -> int:
+    """Epoch milliseconds, the form of times in Redis."""
     return int(moment.timestamp() * 1000)
 
 
-def _from_ms(epoch_ms: int) -> datetime:
+def from_ms(epoch_ms: int) -> datetime:
+    """The moment, UTC. Raises OverflowError, OSError or ValueError for one beyond all calendars."""
     return datetime.fromtimestamp(epoch_ms / 1000, UTC)

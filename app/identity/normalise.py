@@ -11,7 +11,10 @@ import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
 IDENTIFIER_CHARS: Final = 100  # Attentive's maximum for e-mail addresses and external ids
-_LOOKS_LIKE_PHONE = re.compile(r"\+[\d\s().-]{7,}|\(?\d{3}\)?[\s.-]\d{3}[\s.-]\d{4}")
+_E164 = re.compile(r"\+[1-9]\d{1,14}")
+_LOOKS_LIKE_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
+_LOOKS_INTERNATIONAL = re.compile(r"\+[\d\s().-]+")
+_LOOKS_LOCAL = re.compile(r"\(?\d{3}\)?[\s.-]+\d{3}[\s.-]+\d{4}")
 
 
 @lru_cache(maxsize=8192)
@@ -34,9 +37,10 @@ def to_e164(text: str, region: str) -> str | None:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
         return None
-    if not phonenumbers.is_possible_number(number):
-        return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
+        return None  # too short, too long, or complete only within its own town
+    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return e164 if _E164.fullmatch(e164) else None
 
 
 @lru_cache(maxsize=8192)
@@ -45,6 +49,6 @@ def is_address_or_phone(user_id: str, region: str) -> bool:
 
     Bare digits are an id: most databases number their users, and only a written number (+, blanks, dashes) is a phone.
     """
-    if "@" in user_id:
-        return to_email(user_id) is not None
-    return _LOOKS_LIKE_PHONE.fullmatch(user_id) is not None and to_e164(user_id, region) is not None
+    if _LOOKS_LIKE_ADDRESS.fullmatch(user_id) or _LOOKS_INTERNATIONAL.fullmatch(user_id):
+        return True
+    return _LOOKS_LOCAL.fullmatch(user_id) is not None and to_e164(user_id, region) is not None

@@ -14,8 +14,10 @@ from app.pipeline import Bury, Decision, Drop, Forward
 from app.segment.events import SegmentEvent
 
 
-def arrival_of(event: SegmentEvent, decision: Decision, *, source: str, received_at: datetime) -> Arrival:
-    """What one decided event becomes in Redis."""
+def arrival_of(
+    event: SegmentEvent, decision: Decision, *, original: bytes, source: str, received_at: datetime
+) -> Arrival:
+    """What one decided event becomes in Redis. `original` is its JSON."""
     facts = _facts(event, source)
     ending = ""
     deliveries: tuple[Delivery, ...] = ()
@@ -36,7 +38,7 @@ def arrival_of(event: SegmentEvent, decision: Decision, *, source: str, received
                 source=source,
                 reason=reason,
                 detail=detail,
-                event=orjson.dumps(event.raw),
+                event=original,
                 received_at=received_at,
             ).to_json()
     if decision.notes:

@@ -64,11 +64,11 @@ def _from_query(query: bytes) -> str:
 
 
 def _from_content(content: Any) -> str:
-    if not isinstance(content, dict):
-        return ""
-    if isinstance(key := content.get("writeKey"), str) and _clean(key):
-        return _clean(key)
-    batch = content.get("batch")
+    batch = content
+    if isinstance(content, dict):
+        if isinstance(key := content.get("writeKey"), str) and _clean(key):
+            return _clean(key)
+        batch = content.get("batch")
     first = batch[0] if isinstance(batch, list) and batch else None
     key = first.get("writeKey") if isinstance(first, dict) else None
     return _clean(key) if isinstance(key, str) else ""

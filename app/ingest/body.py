@@ -41,6 +41,7 @@ async def read_body(receive: Receive, *, encoding: bytes, most: int) -> bytes:
         body = b"".join(parts)
     if len(body) > most:
         raise _too_large(most)
+    encoding = encoding.lower()
     if encoding in (b"", b"identity"):
         return body
     if encoding in (b"gzip", b"x-gzip"):

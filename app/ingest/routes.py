@@ -21,7 +21,7 @@ from app.ingest.auth import Sender, WriteKeys
 from app.ingest.body import Disconnected, parse_json, read_body
 from app.ingest.refusal import SUCCESS, Refused, accepted_body
 from app.metrics import IngestMetrics
-from app.pipeline import Bury, decide
+from app.pipeline import Bury, Decision, decide
 from app.segment.events import InvalidEvent, parse_event
 
 RETRY_AFTER_S: Final = 2
@@ -113,7 +113,7 @@ class TrackingRoutes:
         if kind is BATCH:
             arrivals, refused = self._batch(content, sender, received_at)
         else:
-            arrivals, refused = [self._event(_typed(content, kind), len(raw), sender, received_at)], []
+            arrivals, refused = [self._event(_typed(content, kind), sender, received_at)], []
         try:
             await self._outbox.submit(sender.destination, arrivals)
         except QueueUnavailable as unavailable:
@@ -138,7 +138,7 @@ class TrackingRoutes:
         refused: list[tuple[int, Refused]] = []
         for index, event in enumerate(events):
             try:
-                arrivals.append(self._event(_with_shared(event, shared), None, sender, received_at))
+                arrivals.append(self._event(_with_shared(event, shared), sender, received_at))
             except Refused as refusal:
                 refused.append((index, refusal))
         if not arrivals:
@@ -149,28 +149,27 @@ class TrackingRoutes:
             self._metrics.refused(why.code)
         return arrivals, refused
 
-    def _event(self, raw: Any, size: int | None, sender: Sender, received_at: datetime) -> Arrival:
-        """One event, decided. `size` is its length as received, None to measure it. Raises Refused."""
+    def _event(self, raw: Any, sender: Sender, received_at: datetime) -> Arrival:
+        """One event, decided. Raises Refused."""
         if isinstance(raw, dict):
             raw.pop("writeKey", None)
         try:
-            if size is None:
-                size = len(orjson.dumps(raw))
-            if size > self._limits.event_bytes:
-                raise Refused(400, "event_too_large", f"the event is larger than {self._limits.event_bytes:,} bytes")
+            original = orjson.dumps(raw)
+        except TypeError:
+            raise _too_deep() from None
+        if len(original) > self._limits.event_bytes:
+            raise Refused(400, "event_too_large", f"the event is larger than {self._limits.event_bytes:,} bytes")
+        try:
             event = parse_event(raw)
-            decision = decide(event, sender.plan, source=sender.source, received_at=received_at)
-            return arrival_of(event, decision, source=sender.source, received_at=received_at)
         except InvalidEvent as invalid:
             raise Refused(400, invalid.code, str(invalid), field=invalid.field) from None
-        except orjson.JSONEncodeError:
-            raise Refused(400, "too_deep", "the event is nested too deeply to be forwarded") from None
-        except Refused:
-            raise
+        decision: Decision
+        try:
+            decision = decide(event, sender.plan, original=original, source=sender.source, received_at=received_at)
         except Exception as bug:  # our mistake must not cost the event: it is kept, with the place that failed
             log.exception("event.undecided", source=sender.source)
-            verdict = Bury("internal_error", f"{type(bug).__name__} while the event was mapped")
-            return arrival_of(event, verdict, source=sender.source, received_at=received_at)
+            decision = Bury("internal_error", f"{type(bug).__name__} while the event was mapped")
+        return arrival_of(event, decision, original=original, source=sender.source, received_at=received_at)
 
 
 def _typed(event: Any, kind: str) -> Any:
@@ -192,7 +191,10 @@ def _with_shared(event: Any, shared: Mapping[str, Any]) -> Any:
     for name in ("context", "integrations"):
         below = shared.get(name)
         if isinstance(below, dict) and below:
-            event[name] = _merged(below, event.get(name))
+            try:
+                event[name] = _merged(below, event.get(name))
+            except RecursionError:
+                raise _too_deep() from None
     return event
 
 
@@ -206,6 +208,10 @@ def _merged(below: Mapping[str, Any], above: Any) -> Any:
         beneath = merged.get(key)
         merged[key] = _merged(beneath, value) if isinstance(beneath, dict) else value
     return merged
+
+
+def _too_deep() -> Refused:
+    return Refused(400, "too_deep", "the event is nested too deeply to be forwarded")
 
 
 async def _answer(send: Send, status: int, body: bytes, extra: Sequence[tuple[bytes, bytes]] = ()) -> None:

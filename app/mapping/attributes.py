@@ -6,12 +6,13 @@ Source: Segment's reserved traits on the left, Attentive's v2 user attributes on
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from app.mapping.cleaning import ATTRIBUTE_NAME_CHARS, ATTRIBUTES, clean_name
-from app.segment.times import parse_time
 
 _COUNTRY = re.compile(r"[A-Za-z]{2,3}")
+_OLDEST: Final = 1000  # years: what is more is no age
 IDENTIFIER_TRAITS: Final = frozenset({"email", "phone", "id", "userId", "anonymousId"})
 
 
@@ -50,7 +51,12 @@ def user_attributes(traits: Mapping[str, Any], identifiers: frozenset[str], note
     `identifiers` names the traits sent as customIdentifiers, beside e-mail, phone and the ids, which are no attributes.
     Custom values are scalars: objects are flattened with `_`, lists of scalars joined with `, `. At most 100 of them.
     """
-    flat = dict(_flatten(traits, skip=IDENTIFIER_TRAITS | identifiers, notes=notes))
+    flat: dict[str, Any] = {}
+    for path, value in _flatten(traits, skip=IDENTIFIER_TRAITS | identifiers, notes=notes):
+        if path in flat:
+            notes.append("traits: a dotted name and a nested one are the same, the first one is sent")
+        else:
+            flat[path] = value
     attributes: dict[str, Any] = {}
     for field in WELL_KNOWN:
         for path in field.traits:
@@ -76,6 +82,14 @@ def user_attributes(traits: Mapping[str, Any], identifiers: frozenset[str], note
     return attributes or None
 
 
+def _date_in(text: str) -> str | None:
+    """The day as it is written, whatever zone stands behind it: a birthday does not move."""
+    try:
+        return datetime.fromisoformat(text.strip()).date().isoformat()
+    except ValueError:
+        return None
+
+
 def _flatten(
     traits: Mapping[str, Any], *, skip: frozenset[str], notes: list[str], prefix: str = ""
 ) -> Iterator[tuple[str, Any]]:
@@ -97,10 +111,9 @@ def _flatten(
 def _as_kind(value: Any, kind: str) -> Any:
     match kind:
         case "date":
-            moment = parse_time(value) if isinstance(value, str) else None
-            return moment.date().isoformat() if moment else None
+            return _date_in(value) if isinstance(value, str) else None
         case "integer":
-            whole = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+            whole = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _OLDEST
             return int(value) if whole else None
         case "country":  # ISO 3166-1; a country written out stays a custom attribute
             return value.upper() if isinstance(value, str) and _COUNTRY.fullmatch(value) else None

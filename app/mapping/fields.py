@@ -17,6 +17,11 @@ from app.segment.events import SegmentEvent
 
 ABSENT: Final = object()
 _CURRENCY = re.compile(r"[A-Z]{3}")
+_MOST: Final = 2**63  # Attentive counts in 64 bits
+_DIGITS: Final = 20
+_PLAIN_NUMBER = re.compile(r"\+?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_MINUS = re.compile(r"[-\u2212]")
+_MEDIA: Final = "mediaUrl"
 DEFAULT_CURRENCY: Final = "USD"
 
 
@@ -109,9 +114,14 @@ class PositiveInteger:
     def read(self, scope: Scope) -> Any:
         """An int, or ABSENT."""
         value = scope.here.get(self.name)
-        if isinstance(value, str) and value.strip().isdecimal():
+        if isinstance(value, str) and value.strip().isdecimal() and len(value) < _DIGITS:
             value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 1 or value != int(value):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not 1 <= value < _MOST
+            or value != int(value)
+        ):
             return ABSENT
         return int(value)
 
@@ -155,7 +165,11 @@ class AllProperties:
 
     def read(self, scope: Scope) -> Any:
         """An object, or ABSENT when it would be empty."""
-        return clean_object(scope.here, "properties", scope.notes) or ABSENT
+        clean = clean_object(scope.here, "properties", scope.notes)
+        if not isinstance(clean.get(_MEDIA, ""), str):
+            del clean[_MEDIA]
+            scope.notes.append(f"properties.{_MEDIA}: must be text, for Attentive takes it for an image's address")
+        return clean or ABSENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,8 +280,12 @@ def to_amount(value: object) -> float | int | None:
 
 @lru_cache(maxsize=4096)
 def _amount_in(text: str) -> float | None:
-    if not any(character.isdigit() for character in text):  # the parser reads "free" as 0: a giveaway is no price
+    text = text.strip()
+    if _PLAIN_NUMBER.fullmatch(text):  # what a machine wrote; the parser would take 129.950 for thousands
+        return float(text)
+    first_digit = next((index for index, character in enumerate(text) if character.isdecimal()), None)
+    if first_digit is None:  # the parser reads "free" as 0: a giveaway is no price
         return None
-    if text.lstrip(" $€£\t").startswith("-"):
+    if _MINUS.search(text, 0, first_digit):
         return None
     return ParsedPrice.fromstring(text).amount_float

@@ -49,7 +49,7 @@ class SegmentEvent:
     timestamp: Any = None
     original_timestamp: Any = None
     sent_at: Any = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)  # as received, without the write key
+    integrations: Any = None
 
 
 class InvalidEvent(Exception):  # noqa: N818 - it names the event, the way HTTP names the answer
@@ -84,7 +84,7 @@ def parse_event(raw: object) -> SegmentEvent:
         rule = first["msg"].removeprefix("Input ").replace("valid dictionary", "JSON object").replace("valid ", "")
         raise InvalidEvent(_CODES.get(path, "bad_request"), path, rule) from None
     kind = wire.type or raw.get("action")  # `action`: the name of the field in version 1 of the Spec
-    if kind not in EVENT_TYPES:
+    if not isinstance(kind, str) or kind not in EVENT_TYPES:
         raise InvalidEvent("bad_request", "type", f"must be one of {', '.join(sorted(EVENT_TYPES))}")
     user_id, anonymous_id = _present(wire.userId), _present(wire.anonymousId)
     name = _present(wire.event)
@@ -107,7 +107,7 @@ def parse_event(raw: object) -> SegmentEvent:
         timestamp=wire.timestamp,
         original_timestamp=wire.originalTimestamp,
         sent_at=wire.sentAt,
-        raw=raw,
+        integrations=wire.integrations,
     )
 
 

@@ -25,12 +25,20 @@ def occurred_at(event: SegmentEvent, received_at: datetime) -> tuple[datetime, t
         sent = _read("sentAt", event.sent_at, notes)
         moment = _read("originalTimestamp", event.original_timestamp, notes)
         if moment is not None and sent is not None:
-            moment = received_at - (sent - moment)
+            moment = _corrected(moment, sent, received_at, notes)
         moment = moment or sent or received_at
     if moment - received_at > CLOCK_SKEW:
         notes.append("timestamp: in the future, replaced by the time of receipt")
         moment = received_at
     return moment, tuple(notes)
+
+
+def _corrected(original: datetime, sent: datetime, received_at: datetime, notes: list[str]) -> datetime | None:
+    try:
+        return received_at - (sent - original)
+    except OverflowError:
+        notes.append("originalTimestamp: thousands of years from sentAt, ignored")
+        return None
 
 
 def _read(name: str, value: Any, notes: list[str]) -> datetime | None:

@@ -1,0 +1,630 @@
+"""Every row of the catalogue makes calls that keep Attentive's contract, with just the content the mapping promises."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.attentive.endpoints import BY_NAME, ENDPOINTS, Endpoint
+from app.mapping.catalogue import CATALOGUE, Rule
+from app.pipeline import Bury, Forward
+from tests.builders import EMAIL, PHONE, USER_ID, WHEN, Raw, about, body_of, calls, decided, identify, page, track
+from tests.contracts.attentive_contract import OURS, VENDOR_FILES, Contract
+
+SHOP: Final = OURS.parents[1] / "examples" / "shop.ndjson"
+
+PRODUCT: Final = {
+    "product_id": "NP-3307",
+    "sku": "RDG-W-75",
+    "category": "Footwear",
+    "name": "Ridgeline Trail Shoe",
+    "brand": "Northpeak",
+    "variant": "Women's 7.5",
+    "price": 129.95,
+    "quantity": 2,
+    "url": "https://shop.example/products/ridgeline",
+    "image_url": "https://cdn.shop.example/ridgeline.jpg",
+}
+MONEY: Final = {
+    "affiliation": "Web shop",
+    "coupon": "TRAIL10",
+    "currency": "CAD",
+    "discount": 20.99,
+    "order_id": "NP-100482",
+    "products": [PRODUCT],
+    "revenue": 188.86,
+    "shipping": 6.95,
+    "tax": 16.05,
+}
+EVERYTHING: Final = MONEY | {
+    "cart_id": "cart_7f31c0",
+    "checkout_id": "chk_51c09e",
+    "total": 211.86,
+    "value": 188.86,
+    "subtotal": 188.86,
+    "query": "tent",
+    "path": "/shoes",
+    "referrer": "",
+    "search": "?q=shoes",
+    "title": "Shoes",
+    "url": "https://shop.example/shoes",
+    "internal_note": "not for Attentive",
+}
+TRAITS: Final = {"firstName": "Ada", "birthday": "1986-11-16", "address": {"city": "London", "country": "GB"}, "vip": 1}
+
+
+def ours() -> Contract:
+    return Contract.ours()
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Contract:
+    """Attentive's own schemas. They are not ours to publish, so they are read where a developer has put them."""
+    if named := os.environ.get("ATTENTIVE_VENDOR_OPENAPI"):
+        return Contract.vendor(Path(named))
+    beside = OURS.parents[1].parent / "shared" / "reference"
+    if not all((beside / name).is_file() for name in VENDOR_FILES):
+        pytest.skip(f"ATTENTIVE_VENDOR_OPENAPI does not name a folder with {' and '.join(VENDOR_FILES)}")
+    return Contract.vendor(beside)
+
+
+def event_for(rule: Rule, properties: Raw, **fields: Any) -> Raw:
+    """An event that this row is meant for."""
+    match rule.type:
+        case "track":
+            return track(rule.event or "Boot Fitting Booked", properties, **fields)
+        case "page":
+            return page(properties, **fields)
+        case "identify":
+            return identify(TRAITS, **fields)
+        case other:
+            pytest.fail(f"the catalogue has rows for {other} calls, which this test does not know")
+
+
+FULL: Final = PRODUCT | EVERYTHING
+SMALLEST: Final = {"product_id": "NP-1", "price": 0, "products": [{"sku": "A", "price": "5"}]}
+EVENTS: Final = [
+    pytest.param(rule, event_for(rule, properties), id=f"{rule.name}, {how}")
+    for rule in CATALOGUE
+    for how, properties in (("with everything", FULL), ("with the least", SMALLEST))
+]
+WHO: Final = [
+    pytest.param({"email": EMAIL}, id="by somebody with an e-mail address alone"),
+    pytest.param({"phone": PHONE}, id="by somebody with a phone number alone"),
+    pytest.param({"user_id": USER_ID}, id="by somebody with a user id alone"),
+    pytest.param(
+        {"email": EMAIL, "phone": PHONE, "user_id": USER_ID, "username": "ada"}, id="by somebody with every identifier"
+    ),
+]
+
+
+def mistakes(contract: Contract, raw: Raw) -> list[str]:
+    """What the contract finds wrong with the calls of an event."""
+    decision = decided(raw)
+    if not isinstance(decision, Forward):
+        return []
+    return [
+        f"{sent.endpoint}: {mistake}"
+        for sent in decision.deliveries
+        for mistake in contract.errors("POST", BY_NAME[sent.endpoint].path, orjson.loads(sent.body))
+    ]
+
+
+class TestEveryRow:
+    @pytest.mark.parametrize("who", WHO)
+    @pytest.mark.parametrize(("rule", "raw"), EVENTS)
+    def test_keeps_our_contract(self, rule: Rule, raw: Raw, who: dict[str, str]) -> None:
+        assert mistakes(ours(), about(raw, **who) | {"traits": raw.get("traits", {}) | who}) == []
+
+    @pytest.mark.parametrize("who", WHO)
+    @pytest.mark.parametrize(("rule", "raw"), EVENTS)
+    def test_keeps_the_vendors_contract(self, rule: Rule, raw: Raw, who: dict[str, str], vendor: Contract) -> None:
+        assert mistakes(vendor, about(raw, **who) | {"traits": raw.get("traits", {}) | who}) == []
+
+    @pytest.mark.parametrize(("rule", "raw"), EVENTS)
+    def test_is_reached_by_the_event_it_names(self, rule: Rule, raw: Raw) -> None:
+        everybody = {"email": EMAIL, "phone": PHONE, "username": "ada"}
+        sent = decided(about(raw, user_id=USER_ID, **everybody) | {"traits": raw.get("traits", {}) | everybody})
+        assert isinstance(sent, Forward)
+        assert rule.endpoint.name in [each.endpoint for each in sent.deliveries]
+
+    def test_rides_at_the_priority_of_the_mapping(self) -> None:
+        high = {
+            "Product Added → add-to-cart",
+            "Order Completed → purchase",
+            "Checkout Started → custom-event",
+            "Order Updated → custom-event",
+            "Order Refunded → custom-event",
+            "Order Cancelled → custom-event",
+            "Order Canceled → custom-event",
+            "Payment Info Entered → custom-event",
+        }
+        low = {
+            "Product Viewed → product-view",
+            "Product List Viewed → custom-event",
+            "Products Searched → custom-event",
+            "Product Clicked → custom-event",
+            "Promotion Viewed → custom-event",
+            "Promotion Clicked → custom-event",
+            "page → custom-event",
+        }
+        assert {rule.name for rule in CATALOGUE if rule.priority.name == "HIGH"} == high
+        assert {rule.name for rule in CATALOGUE if rule.priority.name == "LOW"} == low
+
+
+SHOP_EVENTS: Final = [
+    pytest.param(json.loads(line), id=f"line {number}: {json.loads(line).get('event', json.loads(line)['type'])}")
+    for number, line in enumerate(SHOP.read_text(encoding="utf-8").splitlines(), start=1)
+    if line.strip()
+]
+
+
+class TestTheExampleShop:
+    @pytest.mark.parametrize("raw", SHOP_EVENTS)
+    def test_keeps_our_contract(self, raw: Raw) -> None:
+        assert mistakes(ours(), raw) == []
+
+    @pytest.mark.parametrize("raw", SHOP_EVENTS)
+    def test_keeps_the_vendors_contract(self, raw: Raw, vendor: Contract) -> None:
+        assert mistakes(vendor, raw) == []
+
+    def test_is_mostly_forwarded(self) -> None:
+        """Otherwise the two tests above would say nothing."""
+        sent = [isinstance(decided(json.loads(line)), Forward) for line in SHOP.read_text("utf-8").splitlines()]
+        assert sum(sent) > len(sent) * 3 / 4
+
+    def test_shows_the_free_map_as_a_dead_letter(self) -> None:
+        lines = [json.loads(line) for line in SHOP.read_text("utf-8").splitlines()]
+        (free,) = [line for line in lines if line.get("properties", {}).get("price") == "free"]
+        assert isinstance(decided(free), Bury)
+
+
+class TestEveryEndpoint:
+    @pytest.mark.parametrize("endpoint", [pytest.param(each, id=each.name) for each in ENDPOINTS])
+    def test_is_what_the_contract_says(self, endpoint: Endpoint) -> None:
+        operation = ours().operation("POST", endpoint.path)
+        assert operation is not None
+        assert (endpoint.scope, endpoint.calls_per_second) == (" ".join(operation.scopes), operation.calls_per_second)
+
+    @pytest.mark.parametrize("endpoint", [pytest.param(each, id=each.name) for each in ENDPOINTS])
+    def test_is_dated_when_its_body_may_carry_a_time(self, endpoint: Endpoint) -> None:
+        body = body_with_a_time = {"user": {"email": EMAIL}, "occurredAt": WHEN}
+        mistakes_in_it = ours().errors("POST", endpoint.path, body_with_a_time)
+        assert endpoint.dated == (not any("occurredAt" in mistake for mistake in mistakes_in_it)), body
+
+    def test_has_a_name_and_a_path_of_its_own(self) -> None:
+        assert len({each.name for each in ENDPOINTS}) == len({each.path for each in ENDPOINTS}) == len(ENDPOINTS)
+
+
+USER: Final = {
+    "phone": "+14155550132",
+    "email": "ada@example.com",
+    "externalIdentifiers": {
+        "clientUserId": "customer-1042",
+        "customIdentifiers": [{"name": "username", "value": "ada"}],
+    },
+}
+KNOWN: Final = {
+    "userId": "customer-1042",
+    "context": {"traits": {"email": " Ada@Example.com ", "phone": "(415) 555-0132", "username": "ada"}},
+}
+
+
+class TestProductViewed:
+    def test_becomes_a_product_view(self) -> None:
+        raw = track("Product Viewed", PRODUCT | {"price": "$1,299.00", "currency": "cad"}, **KNOWN)
+        assert calls(raw) == [
+            (
+                "product-view",
+                {
+                    "user": USER,
+                    "occurredAt": "2026-03-01T11:59:58.250Z",
+                    "items": [
+                        {
+                            "productId": "NP-3307",
+                            "productVariantId": "RDG-W-75",
+                            "price": [{"value": 1299.0, "currency": "CAD"}],
+                            "name": "Ridgeline Trail Shoe",
+                            "productImage": "https://cdn.shop.example/ridgeline.jpg",
+                            "productUrl": "https://shop.example/products/ridgeline",
+                            "quantity": 2,
+                        }
+                    ],
+                },
+            )
+        ]
+
+    def test_needs_no_more_than_an_id_and_a_price(self) -> None:
+        raw = track("Product Viewed", {"sku": "A-1", "price": "19.99"})
+        assert calls(raw) == [
+            (
+                "product-view",
+                {
+                    "user": {"email": "ada@example.com"},
+                    "occurredAt": "2026-03-01T11:59:58.250Z",
+                    "items": [
+                        {
+                            "productId": "A-1",
+                            "productVariantId": "A-1",
+                            "price": [{"value": 19.99, "currency": "USD"}],
+                        }
+                    ],
+                },
+            )
+        ]
+
+
+class TestProductAdded:
+    def test_becomes_an_addition_to_the_cart(self) -> None:
+        raw = track(
+            "Product Added",
+            {"id": 88, "variant_id": "88-M", "price": 12, "image": "https://shop.example/a.png", "quantity": "3"},
+        )
+        assert calls(raw) == [
+            (
+                "add-to-cart",
+                {
+                    "user": {"email": "ada@example.com"},
+                    "occurredAt": "2026-03-01T11:59:58.250Z",
+                    "items": [
+                        {
+                            "productId": "88",
+                            "productVariantId": "88-M",
+                            "price": [{"value": 12, "currency": "USD"}],
+                            "productImage": "https://shop.example/a.png",
+                            "quantity": 3,
+                        }
+                    ],
+                },
+            )
+        ]
+
+
+class TestOrderCompleted:
+    def test_becomes_a_purchase_of_what_can_be_sent(self) -> None:
+        raw = track(
+            "Order Completed",
+            {
+                "order_id": "NP-100482",
+                "currency": "cad",
+                "total": 300,
+                "products": [
+                    {"product_id": "A", "sku": "A-1", "price": 129.95, "quantity": 1},
+                    {"product_id": "B", "sku": "B-1", "name": "no price"},
+                    {"product_id": "C", "variant": "M", "price": "39.95", "currency": "usd", "quantity": 0.5},
+                ],
+            },
+        )
+        assert calls(raw) == [
+            (
+                "purchase",
+                {
+                    "user": {"email": "ada@example.com"},
+                    "occurredAt": "2026-03-01T11:59:58.250Z",
+                    "items": [
+                        {
+                            "productId": "A",
+                            "productVariantId": "A-1",
+                            "price": [{"value": 129.95, "currency": "CAD"}],
+                            "quantity": 1,
+                        },
+                        {"productId": "C", "productVariantId": "M", "price": [{"value": 39.95, "currency": "USD"}]},
+                    ],
+                    "orderId": "NP-100482",
+                },
+            )
+        ]
+        decision = decided(raw)
+        assert isinstance(decision, Forward)
+        assert [note for note in decision.notes if "products[1]" in note and "price" in note] != []
+
+    @pytest.mark.parametrize(
+        "products",
+        [
+            pytest.param([], id="of nothing"),
+            pytest.param([{"product_id": "A"}, {"price": 5}], id="of nothing that can be sent"),
+            pytest.param("NP-3307", id="of products that are no list"),
+            pytest.param(None, id="of products that are null"),
+            pytest.param(["NP-3307", None, 7], id="of products that are no objects"),
+        ],
+    )
+    def test_is_kept_as_a_dead_letter(self, products: Any) -> None:
+        decision = decided(track("Order Completed", {"order_id": "1", "products": products}))
+        assert isinstance(decision, Bury)
+        assert decision.reason == "unmappable"
+        assert "properties.products" in decision.detail
+
+
+PICKED: Final = [
+    pytest.param(
+        "Checkout Started",
+        "affiliation coupon currency products discount order_id revenue shipping tax value",
+        id="Checkout Started",
+    ),
+    pytest.param(
+        "Order Updated",
+        "affiliation coupon currency discount order_id products revenue shipping tax total",
+        id="Order Updated",
+    ),
+    pytest.param(
+        "Order Refunded",
+        "affiliation checkout_id coupon currency discount order_id products revenue shipping tax total",
+        id="Order Refunded",
+    ),
+    pytest.param(
+        "Order Cancelled",
+        "affiliation order_id total revenue shipping tax discount coupon currency products",
+        id="Order Cancelled",
+    ),
+    pytest.param(
+        "Order Canceled",
+        "affiliation order_id total revenue shipping tax discount coupon currency products",
+        id="Order Canceled",
+    ),
+    pytest.param("Cart Viewed", "cart_id currency products", id="Cart Viewed"),
+]
+PASSED_THROUGH: Final = [
+    pytest.param(name, id=name)
+    for name in (
+        "Payment Info Entered",
+        "Product Removed",
+        "Coupon Entered",
+        "Product Added to Wishlist",
+        "Product List Viewed",
+        "Products Searched",
+        "Product Clicked",
+        "Promotion Viewed",
+        "Promotion Clicked",
+        "Boot Fitting Booked",
+    )
+]
+
+
+class TestCustomEvents:
+    @pytest.mark.parametrize(("event", "names"), PICKED)
+    def test_carry_the_properties_of_their_row_alone(self, event: str, names: str) -> None:
+        assert calls(track(event, EVERYTHING)) == [
+            (
+                "custom-event",
+                {
+                    "type": event,
+                    "user": {"email": "ada@example.com"},
+                    "occurredAt": "2026-03-01T11:59:58.250Z",
+                    "externalEventId": "message-1",
+                    "properties": {name: EVERYTHING[name] for name in names.split()},
+                },
+            )
+        ]
+
+    @pytest.mark.parametrize("event", PASSED_THROUGH)
+    def test_carry_all_properties_where_the_row_picks_none(self, event: str) -> None:
+        assert calls(track(event, EVERYTHING)) == [
+            (
+                "custom-event",
+                {
+                    "type": event,
+                    "user": {"email": "ada@example.com"},
+                    "occurredAt": "2026-03-01T11:59:58.250Z",
+                    "externalEventId": "message-1",
+                    "properties": EVERYTHING,
+                },
+            )
+        ]
+
+    def test_write_the_currency_of_a_checkout_in_capitals(self) -> None:
+        assert body_of(track("Checkout Started", {"currency": "usd"}))["properties"] == {"currency": "USD"}
+
+    def test_leave_properties_out_when_there_are_none(self) -> None:
+        assert "properties" not in body_of(track("Coupon Entered", {}))
+
+
+class TestPage:
+    def test_becomes_a_custom_event_of_type_page(self) -> None:
+        raw = page({**EVERYTHING, "name": "Shoes"}, name="Shoes")
+        assert calls(raw) == [
+            (
+                "custom-event",
+                {
+                    "type": "page",
+                    "user": {"email": "ada@example.com"},
+                    "occurredAt": "2026-03-01T11:59:58.250Z",
+                    "externalEventId": "message-1",
+                    "properties": {
+                        "path": "/shoes",
+                        "referrer": "",
+                        "search": "?q=shoes",
+                        "title": "Shoes",
+                        "url": "https://shop.example/shoes",
+                    },
+                },
+            )
+        ]
+
+
+class TestIdentify:
+    def test_becomes_an_identity_call_and_user_attributes(self) -> None:
+        raw = identify(
+            {
+                "email": "Ada@Example.com",
+                "phone": "+1 415 555 0132",
+                "username": "ada",
+                "firstName": "Ada",
+                "last_name": "Lovelace",
+                "birthday": "1986-11-16",
+                "language": "en",
+                "company": {"name": "Analytical Engines"},
+                "address": {
+                    "street": "12 St James Square",
+                    "city": "London",
+                    "state": "",
+                    "postalCode": "SW1Y 4JH",
+                    "country": "gb",
+                },
+                "loyalty_tier": "gold",
+                "points": 24,
+                "vip": True,
+                "interests": ["tents", "maps"],
+                "nothing": None,
+            },
+            userId="customer-1042",
+        )
+        assert calls(raw) == [
+            (
+                "identity",
+                {
+                    "phone": "+14155550132",
+                    "email": "ada@example.com",
+                    "clientUserId": "customer-1042",
+                    "customIdentifiers": [{"name": "username", "value": "ada"}],
+                },
+            ),
+            (
+                "user-attributes",
+                {
+                    "identifiers": {
+                        "phone": "+14155550132",
+                        "email": "ada@example.com",
+                        "clientUserId": "customer-1042",
+                        "customIdentifiers": [{"key": "username", "value": "ada"}],
+                    },
+                    "attributes": {
+                        "firstName": "Ada",
+                        "lastName": "Lovelace",
+                        "demographic": {
+                            "dateOfBirth": "1986-11-16",
+                            "language": "en",
+                            "organization": "Analytical Engines",
+                        },
+                        "location": {
+                            "address1": "12 St James Square",
+                            "city": "London",
+                            "zip": "SW1Y 4JH",
+                            "country": "GB",
+                        },
+                        "custom": {
+                            "loyalty_tier": "gold",
+                            "points": 24,
+                            "vip": True,
+                            "interests": "tents, maps",
+                            "address_state": "",
+                        },
+                    },
+                },
+            ),
+        ]
+
+    @pytest.mark.parametrize(
+        ("raw", "endpoints"),
+        [
+            pytest.param(identify({"email": EMAIL}, userId="7"), ["identity"], id="an e-mail address and a user id"),
+            pytest.param(identify({"username": "ada"}, userId="7"), ["identity"], id="a user id and a custom id"),
+            pytest.param(identify({"email": EMAIL, "vip": 1}), ["user-attributes"], id="an e-mail address and a trait"),
+            pytest.param(
+                identify({"email": EMAIL, "phone": PHONE, "vip": 1}), ["user-attributes"], id="no external identifier"
+            ),
+            pytest.param(identify({"vip": 1}, userId="7"), ["user-attributes"], id="a user id alone, and a trait"),
+        ],
+    )
+    def test_makes_just_the_calls_that_say_something(self, raw: Raw, endpoints: list[str]) -> None:
+        assert [name for name, _ in calls(raw)] == endpoints
+
+
+SIGNS: Final = ("", " ", '"', "{", "|", "a\\b", "a'b", "a,b", "(x)", "[0]", "\u0000", "ключ", "__proto__", "mediaUrl")
+ITEM_KEYS: Final = ("product_id", "id", "sku", "variant", "price", "currency", "quantity", "name", "url", "image_url")
+TRAIT_KEYS: Final = (
+    "email",
+    "phone",
+    "username",
+    "age",
+    "birthday",
+    "language",
+    "company",
+    "address",
+    "country",
+    "vip",
+)
+NAMES: Final = ("firstName", "title", "order_id", "products", "path", "value", "key")
+NASTY_KEYS: Final = st.sampled_from([*SIGNS, *ITEM_KEYS, *NAMES]) | st.text(max_size=12)
+NO_NUMBERS: Final = ("", " ", "\n", "free", "-5", "1e400", "9" * 30, "9" * 400, "٣", "²", "NaN", "null", "$1,299.00")
+NO_PEOPLE: Final = ("ada@corp.local", "a@b..c", "+1234567", "(415) 555-0132", "+49 123456789012345", EMAIL, PHONE)
+NO_TIMES: Final = ("0001-01-01", "9999-12-31", "2026-03-01T12:00:00+14:00", "1772366400", WHEN)
+NO_TEXT: Final = ("\u0000", "ünïcode", "😀", "x" * 300, "usd", "US$")
+NASTY_TEXT: Final = st.sampled_from([*NO_NUMBERS, *NO_PEOPLE, *NO_TIMES, *NO_TEXT]) | st.text(max_size=20)
+NASTY_NUMBERS: Final = (
+    st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from([0, -1, 0.5, 1e300, -1e300, 5e-324, 2**63, 2**64 - 1, 1e20])
+)
+NASTY: Final = st.recursive(
+    st.none() | st.booleans() | NASTY_NUMBERS | NASTY_TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NASTY_KEYS, inner, max_size=4),
+    max_leaves=8,
+)
+OBJECTS: Final = st.dictionaries(NASTY_KEYS, NASTY, max_size=6)
+PRODUCTS: Final = st.fixed_dictionaries({}, optional=dict.fromkeys(ITEM_KEYS, NASTY))
+TRAIT_OBJECTS: Final = st.fixed_dictionaries({}, optional=dict.fromkeys([*TRAIT_KEYS, "firstName", "title"], NASTY))
+EVENTS_OF_ANY_KIND: Final = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["track", "page", "identify"]),
+        "event": st.sampled_from([rule.event for rule in CATALOGUE if rule.event])
+        | st.text(min_size=1).filter(str.strip),
+        "anonymousId": st.just("browser-1"),
+    },
+    optional={
+        "messageId": NASTY_TEXT,
+        "userId": NASTY_TEXT,
+        "properties": OBJECTS | PRODUCTS | st.fixed_dictionaries({"products": st.lists(PRODUCTS | NASTY, max_size=3)}),
+        "traits": TRAIT_OBJECTS | OBJECTS,
+        "context": st.fixed_dictionaries({"traits": TRAIT_OBJECTS}) | OBJECTS.filter(lambda o: "traits" not in o),
+        "integrations": NASTY,
+        "timestamp": NASTY | st.just(WHEN),
+        "originalTimestamp": NASTY,
+        "sentAt": NASTY,
+    },
+)
+
+
+VIEWED: Final = {"product_id": "a", "price": 1}
+NASTY_ONES: Final = [
+    pytest.param(track("Product Viewed", VIEWED | {"quantity": "9" * 30}), id="a quantity of 30 digits"),
+    pytest.param(track("Product Viewed", VIEWED | {"quantity": "9" * 5000}), id="a quantity of 5,000 digits"),
+    pytest.param(track("Product Viewed", VIEWED | {"quantity": 1e300}), id="a quantity of 1e300"),
+    pytest.param(track("Product Viewed", VIEWED | {"price": "9" * 5000}), id="a price of 5,000 digits"),
+    pytest.param(track("Product Viewed", VIEWED | {"price": 1e300}), id="a price of 1e300"),
+    pytest.param(identify({"email": EMAIL, "age": 1e300}), id="an age of 1e300"),
+    pytest.param(track("x", timestamp="9" * 5000), id="a time of 5,000 digits"),
+    pytest.param(
+        track("x", timestamp=None, sentAt="0001-01-01", originalTimestamp="9999-12-31"),
+        id="a clock that is ten thousand years off",
+    ),
+    pytest.param(track("x", userId="ada@corp.local"), id="a user id that is an address of a private network"),
+    pytest.param(track("x", userId="ada@under_score.com"), id="a user id that is an address no validator likes"),
+    pytest.param(track("x", userId="+1234567"), id="a user id that is a short phone number"),
+    pytest.param(about(track("x"), phone="+49 123456789012345"), id="a phone number longer than E.164 allows"),
+    pytest.param(track("x", {"mediaUrl": 5}), id="a picture's address that is a number"),
+    pytest.param(track("x", {"": 1, "\u0000": {"": []}}), id="names that are empty"),
+    pytest.param(track("(" * 300), id="an event name of nothing but forbidden characters"),
+]
+
+
+class TestWhateverComesIn:
+    """The door has made sure of the Spec's shape; of the values inside it has not."""
+
+    @pytest.mark.parametrize("raw", NASTY_ONES)
+    def test_is_decided_although_it_is_nasty(self, raw: Raw) -> None:
+        assert mistakes(ours(), raw) == []
+
+    @settings(
+        max_examples=200,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(raw=EVENTS_OF_ANY_KIND)
+    def test_is_decided_and_what_is_sent_keeps_the_contract(self, raw: Raw) -> None:
+        assert mistakes(ours(), raw) == []

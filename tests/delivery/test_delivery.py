@@ -1,0 +1,195 @@
+"""The stored forms: what is written is what is read, and what cannot be read is said to be so."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.attentive.call import Priority
+from app.delivery.dead_letters import DeadLetter, Filter, read_letter
+from app.delivery.delivery import HORIZON, KEY_BYTES, VERSION, Delivery, Unreadable, event_key
+from tests.builders import NOW, delivery
+
+ENTRY: Final = b"1772366400000-0"
+
+TEXT: Final = st.text(st.characters(exclude_categories=["Cs"]))
+MOMENTS: Final = st.integers(0, 4_102_444_800_000).map(
+    lambda ms: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+)
+VALUES: Final = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+JSON: Final = st.dictionaries(TEXT, VALUES, max_size=4).map(orjson.dumps)
+DELIVERIES: Final = st.builds(
+    Delivery,
+    message_id=TEXT,
+    source=TEXT,
+    endpoint=TEXT,
+    priority=st.sampled_from(Priority),
+    body=JSON,
+    event=JSON,
+    received_at=MOMENTS,
+    deadline=MOMENTS,
+    attempt=st.integers(1, 10_000),
+    calls=st.integers(1, 5),
+)
+
+
+class TestADelivery:
+    @settings(deadline=None, derandomize=True)
+    @given(written=DELIVERIES)
+    def test_is_read_as_it_was_written(self, written: Delivery) -> None:
+        assert Delivery.from_json(written.to_json()) == written
+
+    @settings(deadline=None, derandomize=True)
+    @given(written=DELIVERIES)
+    def test_is_stored_as_json_that_anyone_can_read(self, written: Delivery) -> None:
+        stored = orjson.loads(written.to_json())
+        assert (stored["v"], stored["body"]) == (VERSION, orjson.loads(written.body))
+
+    @pytest.mark.parametrize(
+        "stored",
+        [
+            pytest.param(b"", id="nothing"),
+            pytest.param(b"{}", id="an empty object"),
+            pytest.param(b"[]", id="a list"),
+            pytest.param(b"null", id="null"),
+            pytest.param(b"7", id="a number"),
+            pytest.param(b'"v"', id="text"),
+            pytest.param(b"\xff", id="bytes that are no text"),
+            pytest.param(b'{"v":1', id="JSON cut short"),
+            pytest.param(b"\x80\x04\x95", id="a pickle"),
+        ],
+    )
+    def test_that_is_damaged_is_unreadable(self, stored: bytes) -> None:
+        with pytest.raises(Unreadable):
+            Delivery.from_json(stored)
+
+    @pytest.mark.parametrize("field", list(orjson.loads(delivery().to_json())))
+    def test_that_lacks_a_field_is_unreadable(self, field: str) -> None:
+        fields = orjson.loads(delivery().to_json())
+        del fields[field]
+        with pytest.raises(Unreadable):
+            Delivery.from_json(orjson.dumps(fields))
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            pytest.param("v", 2, id="a version of the future"),
+            pytest.param("v", "1", id="a version in text"),
+            pytest.param("priority", 9, id="a priority that is none"),
+            pytest.param("priority", "high", id="a priority in text"),
+            pytest.param("received", "noon", id="a time in text"),
+            pytest.param("received", None, id="a time of null"),
+            pytest.param("received", 1e30, id="a time beyond all calendars"),
+            pytest.param("deadline", 10**17, id="a deadline in three million years"),
+            pytest.param("message_id", 7, id="a message id that is a number"),
+            pytest.param("source", None, id="a source of null"),
+            pytest.param("endpoint", [], id="an endpoint in a list"),
+            pytest.param("attempt", "first", id="an attempt in text"),
+            pytest.param("attempt", None, id="an attempt of null"),
+            pytest.param("calls", "two", id="calls in text"),
+        ],
+    )
+    def test_of_wrong_types_is_unreadable(self, field: str, value: Any) -> None:
+        """Whoever drains the lane has to hear of it here: later, nobody would know which entry it was."""
+        stored = orjson.dumps(orjson.loads(delivery().to_json()) | {field: value})
+        with pytest.raises(Unreadable):
+            Delivery.from_json(stored)
+
+    def test_says_nothing_of_its_content_when_unreadable(self) -> None:
+        with pytest.raises(Unreadable) as damage:
+            Delivery.from_json(b'{"v":1,"message_id":"ada@example.com"}')
+        assert "ada" not in str(damage.value)
+
+    def test_counts_its_attempts(self) -> None:
+        assert delivery().next_attempt() == delivery(attempt=2)
+
+    def test_shows_nobody_when_printed(self) -> None:
+        assert "ada@example.com" not in repr(delivery())
+
+
+class TestAnEventsKey:
+    def test_is_short_and_always_the_same(self) -> None:
+        assert event_key("shop", "m") == event_key("shop", "m") == delivery(message_id="m").event_key
+        assert len(event_key("shop" * 100, "m" * 100)) == KEY_BYTES
+
+    def test_tells_sources_apart_and_where_their_names_end(self) -> None:
+        assert len({event_key("a", "b"), event_key("b", "a"), event_key("ab", ""), event_key("", "ab")}) == 4
+
+
+class TestADeadLetter:
+    @settings(deadline=None, derandomize=True)
+    @given(written=DELIVERIES, reason=TEXT, detail=TEXT)
+    def test_is_read_as_it_was_written(self, written: Delivery, reason: str, detail: str) -> None:
+        letter = DeadLetter.of(written, reason, detail, {"status": 400})
+        read = read_letter("acme", ENTRY, letter.to_json())
+        assert (read.destination, read.id) == ("acme", ENTRY.decode())
+        for name in ("message_id", "source", "reason", "detail", "event", "body", "endpoint", "priority"):
+            assert getattr(read, name) == getattr(letter, name)
+        assert (read.attempts, read.calls, read.last_answer) == (written.attempt, written.calls, {"status": 400})
+        assert read.received_at == written.received_at
+
+    def test_of_an_event_that_became_no_call_has_neither_endpoint_nor_body(self) -> None:
+        letter = DeadLetter("m", "shop", "unmappable", "no price", b'{"type":"track"}', NOW)
+        read = read_letter("acme", ENTRY, letter.to_json())
+        assert (read.endpoint, read.body, read.event) == (None, None, b'{"type":"track"}')
+        with pytest.raises(ValueError, match="never became a call"):
+            read.revived(NOW, calls=1)
+
+    @pytest.mark.parametrize(
+        "stored",
+        [
+            pytest.param(b"", id="nothing"),
+            pytest.param(b"{}", id="an empty object"),
+            pytest.param(b"[]", id="a list"),
+            pytest.param(b"\xff", id="bytes that are no text"),
+            pytest.param(delivery().to_json(), id="a delivery"),
+            pytest.param(
+                orjson.dumps(orjson.loads(DeadLetter("m", "s", "r", "d", b"1", NOW).to_json()) | {"received": 1e30}),
+                id="a time beyond all calendars",
+            ),
+        ],
+    )
+    def test_that_is_damaged_is_shown_and_never_hidden(self, stored: bytes) -> None:
+        letter = read_letter("acme", ENTRY, stored)
+        assert (letter.reason, letter.id, letter.destination) == ("unreadable", ENTRY.decode(), "acme")
+        assert orjson.loads(letter.event)["stored"] == stored.decode(errors="replace")
+
+    def test_is_sent_afresh_with_a_new_deadline_and_all_its_attempts(self) -> None:
+        letter = DeadLetter.of(delivery(attempt=9), "expired", "", {})
+        revived = letter.revived(NOW, calls=1)
+        assert revived == delivery(attempt=1, deadline=NOW + HORIZON)
+
+    def test_knows_when_it_died(self) -> None:
+        assert read_letter("acme", ENTRY, b"").died_at == datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+    @pytest.mark.parametrize(
+        ("wanted", "matches"),
+        [
+            pytest.param(Filter(), True, id="any"),
+            pytest.param(Filter(destination="acme", endpoint="custom-event", reason="http_400"), True, id="just that"),
+            pytest.param(Filter(destination="other"), False, id="of another destination"),
+            pytest.param(Filter(endpoint="purchase"), False, id="of another endpoint"),
+            pytest.param(Filter(endpoint="none"), False, id="of no endpoint"),
+            pytest.param(Filter(reason="expired"), False, id="of another reason"),
+            pytest.param(Filter(id=ENTRY.decode()), True, id="by its id"),
+            pytest.param(Filter(id="1-0"), False, id="by another id"),
+            pytest.param(Filter(older_than=timedelta(hours=1)), True, id="older than its age"),
+            pytest.param(Filter(older_than=timedelta(hours=3)), False, id="older than it is"),
+            pytest.param(Filter(newer_than=timedelta(hours=3)), True, id="newer than three hours"),
+            pytest.param(Filter(newer_than=timedelta(hours=1)), False, id="newer than it is"),
+        ],
+    )
+    def test_is_meant_when_asked_for(self, wanted: Filter, matches: bool) -> None:
+        letter = read_letter("acme", ENTRY, DeadLetter.of(delivery(), "http_400", "", {}).to_json())
+        assert wanted.matches(letter, NOW + timedelta(hours=2)) is matches

@@ -1,0 +1,112 @@
+"""Stand-ins for what a test does not want to be real. They are handed in where the real ones would be."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+import httpx
+import orjson
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from app.delivery.arrival import Arrival
+from app.delivery.connection import QueueUnavailable
+from app.delivery.outbox import Outbox
+from app.ingest.auth import Sender, WriteKeys
+from app.ingest.routes import Limits, TrackingRoutes
+from app.metrics import IngestMetrics
+from app.pipeline import Plan
+
+WRITE_KEY: Final = "wk_shop"
+OTHER_KEY: Final = "wk_app"
+
+
+@dataclass
+class FakeOutbox:
+    """Keeps what it is given, or refuses it all while `away` says why."""
+
+    away: str | None = None
+    arrivals: list[Arrival] = field(default_factory=list)
+    destinations: list[str] = field(default_factory=list)
+
+    async def submit(self, destination: str, arrivals: Sequence[Arrival]) -> None:
+        if self.away is not None:
+            raise QueueUnavailable(self.away)
+        self.destinations += [destination] * len(arrivals)
+        self.arrivals += arrivals
+
+    @property
+    def message_ids(self) -> list[str]:
+        return [each.message_id for each in self.arrivals]
+
+    @property
+    def endings(self) -> list[str]:
+        """How each event ended at once; empty text for those whose calls wait."""
+        return [each.ending for each in self.arrivals]
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(each.record) for each in self.arrivals]
+
+    @property
+    def letters(self) -> list[dict[str, Any]]:
+        return [json.loads(each.dead_letter) for each in self.arrivals if each.dead_letter is not None]
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        """What Attentive would be sent."""
+        return [json.loads(sent.body) for each in self.arrivals for sent in each.deliveries]
+
+    @property
+    def stored(self) -> bytes:
+        """Everything that would be written, as one text to search in."""
+        sent = [each.to_json() for arrival in self.arrivals for each in arrival.deliveries]
+        return b"".join([*sent, *(each.record + (each.dead_letter or b"") for each in self.arrivals)])
+
+
+@dataclass(frozen=True)
+class Door:
+    """The tracking routes in front of a fake outbox, and a tracker that posts to them."""
+
+    outbox: FakeOutbox
+    http: httpx.AsyncClient
+    registry: CollectorRegistry
+
+    async def post(self, path: str, content: Any, *, key: str | None = WRITE_KEY, **options: Any) -> httpx.Response:
+        """Post JSON (or bytes as they are), with the write key as the Basic user name."""
+        body = content if isinstance(content, bytes) else orjson.dumps(content)
+        if key is not None:
+            options["auth"] = (key, "")
+        return await self.http.post(path, content=body, **options)
+
+    def count(self, name: str, **labels: str) -> float:
+        """The value of a metric."""
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+
+def open_door(
+    *, limits: Limits | None = None, plan: Plan | None = None, wrap: Callable[[Any], Any] = lambda app: app
+) -> Door:
+    """A door with two sources: `WRITE_KEY` for "shop" and `OTHER_KEY` for "app", of destinations "acme" and "other"."""
+    outbox, registry = FakeOutbox(), CollectorRegistry()
+    senders = {
+        WRITE_KEY: Sender("shop", "acme", plan or Plan()),
+        OTHER_KEY: Sender("app", "other", plan or Plan()),
+    }
+
+    async def anything_else(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("not a tracking path", 404)
+
+    routes = TrackingRoutes(
+        Starlette(routes=[Route("/{path:path}", anything_else, methods=["GET", "POST"])]),
+        write_keys=WriteKeys(senders),
+        outbox=cast(Outbox, outbox),
+        limits=limits or Limits(),
+        metrics=IngestMetrics(registry),
+    )
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(wrap(routes)), base_url="http://gateway")
+    return Door(outbox, client, registry)

@@ -1,0 +1,545 @@
+"""The tracking routes over HTTP: what is taken, what is refused and how, and what the tracker is told."""
+
+import json
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import httpx
+import orjson
+import pytest
+
+from app.attentive.endpoints import CUSTOM_EVENT
+from app.ingest.routes import PATHS, Limits
+from app.mapping.catalogue import Catalogue, Rule
+from app.mapping.fields import Scope
+from app.pipeline import Plan
+from tests import builders
+from tests.builders import EMAIL, Raw, identify
+from tests.fakes import WRITE_KEY, Door, open_door
+
+VIEWED: Final = {"product_id": "A", "price": 5}
+
+
+def track(event: str, properties: Raw | None = None, **fields: Any) -> Raw:
+    """A track event that happens as it arrives: here, the clock is real."""
+    return builders.track(event, properties, **{"timestamp": None, **fields})
+
+
+def page(properties: Raw | None = None) -> Raw:
+    """The same for a page view."""
+    return builders.page(properties, timestamp=None)
+
+
+def nested(depth: int, *, at: str = "properties") -> Raw:
+    """An event whose `at` is this many objects deep."""
+    inner: Raw = {}
+    for _ in range(depth - 1):
+        inner = {"a": inner}
+    return track("Coupon Entered", **{at: inner})
+
+
+def sized(body_bytes: int, **fields: Any) -> Raw:
+    """An event of exactly this many bytes of JSON."""
+    raw = track("Coupon Entered", {"note": ""}, **fields)
+    raw["properties"]["note"] = "x" * (body_bytes - len(orjson.dumps(raw)))
+    return raw
+
+
+def batch(*events: Any, **shared: Any) -> Raw:
+    return {"batch": list(events), **shared}
+
+
+def assert_every_tracker_survives(answer: httpx.Response) -> None:
+    """The shape without which some trackers send a refused batch again and again."""
+    body = answer.json()
+    assert answer.headers["content-type"] == "application/json"
+    assert body["success"] is False
+    assert all(isinstance(body[key], str) and body[key] for key in ("code", "message", "error"))
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+class TestAnEventThatIsTaken:
+    @pytest.mark.parametrize(
+        ("path", "raw"),
+        [
+            pytest.param("/v1/track", track("Product Viewed", VIEWED), id="a track call"),
+            pytest.param("/v1/identify", identify({"email": EMAIL, "vip": 1}), id="an identify call"),
+            pytest.param("/v1/page", page({"path": "/"}), id="a page call"),
+            pytest.param("/v1/batch", batch(track("Product Viewed", VIEWED)), id="a batch"),
+            pytest.param("/v1/batch", [track("Product Viewed", VIEWED)], id="a batch that is a bare list"),
+        ],
+    )
+    async def test_is_answered_in_the_one_way_all_trackers_like(self, door: Door, path: str, raw: Any) -> None:
+        answer = await door.post(path, raw)
+        assert (answer.status_code, answer.json()) == (200, {"success": True})
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert (door.outbox.message_ids, door.outbox.endings) == (["message-1"], [""])
+
+    @pytest.mark.parametrize(
+        "label",
+        [
+            pytest.param("application/json; charset=utf-8", id="JSON of a server"),
+            pytest.param("text/plain;charset=UTF-8", id="text of a browser"),
+            pytest.param("application/x-www-form-urlencoded", id="a form of a client that mislabels"),
+            pytest.param("", id="nothing"),
+        ],
+    )
+    async def test_may_be_labelled_as(self, door: Door, label: str) -> None:
+        answer = await door.post("/v1/track", track("Coupon Entered"), headers={"content-type": label})
+        assert (answer.status_code, len(door.outbox.arrivals)) == (200, 1)
+
+    async def test_has_the_type_of_its_path(self, door: Door) -> None:
+        await door.post("/v1/page", {**page({"path": "/"}), "type": "track"})
+        assert door.outbox.bodies[0]["type"] == "page"
+
+    async def test_never_keeps_the_write_key(self, door: Door) -> None:
+        await door.post("/v1/track", track("Coupon Entered", writeKey=WRITE_KEY), key=None)
+        inside = track("Coupon Entered", writeKey=WRITE_KEY, messageId="message-2")
+        await door.post("/v1/batch", batch(inside, writeKey=WRITE_KEY), key=None)
+        await door.post("/v1/track", track("Product Viewed", {"price": "free"}, writeKey=WRITE_KEY), key=None)
+        assert len(door.outbox.arrivals) == 3
+        assert WRITE_KEY.encode() not in door.outbox.stored
+        assert b"writeKey" not in door.outbox.stored
+
+    async def test_goes_to_the_destination_of_its_source(self, door: Door) -> None:
+        await door.post("/v1/track", track("Coupon Entered"), key="wk_app")
+        assert door.outbox.destinations == ["other"]
+        assert [sent.source for each in door.outbox.arrivals for sent in each.deliveries] == ["app"]
+
+
+class TestNumbersAndNulls:
+    async def test_numbers_as_ids_become_text(self, door: Door) -> None:
+        raw = track("Coupon Entered", messageId=77, userId=1042, anonymousId=5)
+        assert (await door.post("/v1/track", raw)).status_code == 200
+        assert door.outbox.message_ids == ["77"]
+        assert door.outbox.bodies[0]["user"]["externalIdentifiers"] == {"clientUserId": "1042"}
+
+    @pytest.mark.parametrize(
+        "field",
+        [
+            pytest.param(name, id=name)
+            for name in (
+                *("messageId", "userId", "anonymousId", "properties", "traits", "context", "integrations"),
+                *("timestamp", "originalTimestamp", "sentAt", "type"),
+            )
+        ],
+    )
+    async def test_null_is_as_good_as_nothing_for(self, door: Door, field: str) -> None:
+        everybody = track("Coupon Entered", userId="customer-1042", anonymousId="browser-1", traits={"email": EMAIL})
+        assert (await door.post("/v1/track", everybody | {field: None})).status_code == 200
+        assert door.outbox.endings == [""]
+
+    @pytest.mark.parametrize(
+        "literal",
+        [
+            pytest.param(b"NaN", id="NaN"),
+            pytest.param(b"Infinity", id="Infinity"),
+            pytest.param(b"-Infinity", id="minus infinity"),
+            pytest.param(b"1e999", id="a number beyond all numbers"),
+        ],
+    )
+    async def test_numbers_that_json_does_not_know_become_null(self, door: Door, literal: bytes) -> None:
+        raw = orjson.dumps(track("Coupon Entered", {"a": "HERE", "b": 1})).replace(b'"HERE"', literal)
+        assert (await door.post("/v1/track", raw)).status_code == 200
+        assert door.outbox.bodies[0]["properties"] == {"b": 1}
+
+    @pytest.mark.parametrize(
+        ("literal", "kept"),
+        [
+            pytest.param(str(2**53 + 1), 2**53 + 1, id="2**53 + 1"),
+            pytest.param(str(2**63 - 1), 2**63 - 1, id="the largest signed one"),
+            pytest.param(str(2**64 - 1), 2**64 - 1, id="the largest unsigned one"),
+            pytest.param(str(2**70), float(2**70), id="2**70, as near as a float comes"),
+            pytest.param(str(-(2**70)), -float(2**70), id="-2**70, as near as a float comes"),
+        ],
+    )
+    async def test_large_integers_are_kept(self, door: Door, literal: str, kept: float) -> None:
+        raw = orjson.dumps(track("Coupon Entered", {"a": "HERE"})).replace(b'"HERE"', literal.encode())
+        assert (await door.post("/v1/track", raw)).status_code == 200
+        assert door.outbox.bodies[0]["properties"] == {"a": kept}
+
+    async def test_an_integer_of_400_digits_does_not_cost_us_the_process(self, door: Door) -> None:
+        raw = orjson.dumps(track("Coupon Entered", {"a": "HERE"})).replace(b'"HERE"', str(10**400).encode())
+        answer = await door.post("/v1/track", raw)
+        assert answer.status_code in (200, 400)
+
+
+UNREADABLE: Final = [
+    pytest.param(b"", id="nothing"),
+    pytest.param(b"hello", id="text"),
+    pytest.param(b"a=1&b=2", id="a form"),
+    pytest.param(b'{"type":"track"', id="JSON that ends too early"),
+    pytest.param(b'{"batch":[, ,]}', id="the list that an old Android client once sent"),
+    pytest.param(b'{"event":"\xff\xfe"}', id="bytes that are no UTF-8"),
+    pytest.param(b"{" * 100_000, id="a hundred thousand braces"),
+    pytest.param(b'{"a":' * 100_000 + b"1" + b"}" * 100_000, id="a hundred thousand objects in each other"),
+]
+NO_OBJECTS: Final = [
+    pytest.param(b"[]", id="a list"),
+    pytest.param(b"7", id="a number"),
+    pytest.param(b'"event"', id="a text"),
+    pytest.param(b"null", id="null"),
+    pytest.param(b"true", id="a truth"),
+]
+
+
+class TestABodyThatIsRefused:
+    @pytest.mark.parametrize("body", UNREADABLE)
+    @pytest.mark.parametrize("path", list(PATHS))
+    async def test_is_no_json(self, door: Door, path: str, body: bytes) -> None:
+        answer = await door.post(path, body)
+        assert answer.status_code == 400
+        assert answer.json()["code"] == "bad_request"
+        assert_every_tracker_survives(answer)
+        assert door.outbox.arrivals == []
+
+    @pytest.mark.parametrize("body", NO_OBJECTS)
+    async def test_is_json_but_no_object(self, door: Door, body: bytes) -> None:
+        answer = await door.post("/v1/track", body)
+        assert (answer.status_code, answer.json()["field"]) == (400, "event")
+        assert_every_tracker_survives(answer)
+
+    async def test_may_begin_with_a_byte_order_mark_though(self, door: Door) -> None:
+        answer = await door.post("/v1/track", b"\xef\xbb\xbf" + orjson.dumps(track("Coupon Entered")))
+        assert (answer.status_code, len(door.outbox.arrivals)) == (200, 1)
+
+    async def test_may_hold_half_a_character_though(self, door: Door) -> None:
+        raw = orjson.dumps(track("Coupon Entered", {"note": "HERE"}, messageId="HERE")).replace(b"HERE", b"a\\ud800b")
+        assert (await door.post("/v1/track", raw)).status_code == 200
+        assert door.outbox.message_ids == ["a?b"]
+        assert door.outbox.bodies[0]["properties"] == {"note": "a?b"}
+
+
+REFUSED: Final = [
+    pytest.param({"type": "purchase"}, "type", "bad_request", id="an unknown type"),
+    pytest.param({"type": "Track"}, "type", "bad_request", id="a type in other letters"),
+    pytest.param({"type": ["track"]}, "type", "bad_request", id="a type that is a list"),
+    pytest.param({"type": None, "action": ["track"]}, "type", "bad_request", id="an old type that is a list"),
+    pytest.param({"type": None, "action": {}}, "type", "bad_request", id="an old type that is an object"),
+    pytest.param({"event": None}, "event", "event_not_defined", id="a track call without a name"),
+    pytest.param({"event": " "}, "event", "event_not_defined", id="a track call with a blank name"),
+    pytest.param({"event": {"a": 1}}, "event", "event_not_string", id="a name that is an object"),
+    pytest.param({"properties": "none"}, "properties", "properties_not_object", id="properties that are text"),
+    pytest.param({"properties": []}, "properties", "properties_not_object", id="properties that are a list"),
+    pytest.param({"traits": "none"}, "traits", "traits_not_object", id="traits that are text"),
+    pytest.param({"context": 7}, "context", "context_not_object", id="a context that is a number"),
+    pytest.param({"context": {"traits": [1]}}, "context.traits", "traits_not_object", id="context traits in a list"),
+    pytest.param({"userId": {"id": 7}}, "userId", "id_not_string", id="a user id that is an object"),
+    pytest.param({"userId": True}, "userId", "id_not_string", id="a user id that is a truth"),
+    pytest.param({"messageId": []}, "messageId", "id_not_string", id="a message id that is a list"),
+    pytest.param({"context": None, "userId": ""}, "userId", "id_required", id="nobody"),
+    pytest.param({"context": None, "userId": " ", "anonymousId": "\t"}, "userId", "id_required", id="blank ids"),
+]
+
+
+class TestAnEventThatIsRefused:
+    @pytest.mark.parametrize(("changes", "field", "code"), REFUSED)
+    async def test_is_named_alone(self, door: Door, changes: Raw, field: str, code: str) -> None:
+        """Posted as a batch of one: there, the type comes from the event."""
+        answer = await door.post("/v1/batch", batch(track("Coupon Entered") | changes))
+        assert answer.status_code == 400
+        assert (answer.json()["field"], answer.json()["code"]) == (f"batch.0.{field}", code)
+        assert field in answer.json()["message"]
+        assert_every_tracker_survives(answer)
+        assert door.outbox.arrivals == []
+
+    @pytest.mark.parametrize(("changes", "field", "code"), REFUSED)
+    async def test_costs_its_neighbours_nothing(self, door: Door, changes: Raw, field: str, code: str) -> None:
+        good = track("Coupon Entered", messageId="good")
+        answer = await door.post("/v1/batch", batch(good, track("Coupon Entered") | changes, good))
+        assert answer.status_code == 200
+        told = answer.json()
+        assert (told["success"], told["accepted"]) == (True, 2)
+        assert [(each["index"], each["field"], each["code"]) for each in told["refused"]] == [(1, field, code)]
+        assert door.outbox.message_ids == ["good", "good"]
+
+    @pytest.mark.parametrize("element", [None, 7, "event", [], [[track("Coupon Entered")]]])
+    async def test_is_no_object(self, door: Door, element: Any) -> None:
+        answer = await door.post("/v1/batch", batch(element, track("Coupon Entered")))
+        assert (answer.status_code, [each["index"] for each in answer.json()["refused"]]) == (200, [0])
+
+    async def test_is_refused_on_a_path_of_its_own_too(self, door: Door) -> None:
+        answer = await door.post("/v1/track", track(" "))
+        assert (answer.status_code, answer.json()["field"]) == (400, "event")
+        assert_every_tracker_survives(answer)
+
+    async def test_is_counted_by_its_code(self, door: Door) -> None:
+        await door.post("/v1/batch", batch(track(" "), track("Coupon Entered")))
+        assert door.count("gateway_refused_total", code="event_not_defined") == 1
+
+
+class TestSizes:
+    async def test_an_event_of_32_kilobytes_is_taken(self, door: Door) -> None:
+        assert (await door.post("/v1/track", sized(32_768))).status_code == 200
+        assert (await door.post("/v1/batch", batch(sized(32_768)))).status_code == 200
+
+    async def test_an_event_of_33_kilobytes_is_refused(self, door: Door) -> None:
+        answer = await door.post("/v1/track", sized(33_000))
+        assert (answer.status_code, answer.json()["code"]) == (400, "event_too_large")
+        assert_every_tracker_survives(answer)
+        assert door.outbox.arrivals == []
+
+    async def test_an_event_of_33_kilobytes_costs_its_neighbours_nothing(self, door: Door) -> None:
+        good = track("Coupon Entered", messageId="good")
+        answer = await door.post("/v1/batch", batch(good, sized(33_000), good))
+        assert answer.status_code == 200
+        assert [(each["index"], each["code"]) for each in answer.json()["refused"]] == [(1, "event_too_large")]
+        assert door.outbox.message_ids == ["good", "good"]
+
+    async def test_a_batch_of_2500_events_is_taken(self, door: Door) -> None:
+        assert (await door.post("/v1/batch", batch(*[track("Coupon Entered")] * 2500))).status_code == 200
+        assert len(door.outbox.arrivals) == 2500
+
+    async def test_a_batch_of_3000_events_is_refused_by_name(self, door: Door) -> None:
+        answer = await door.post("/v1/batch", batch(*[{}] * 3000))
+        assert (answer.status_code, answer.json()["field"]) == (400, "batch")
+        assert "2,500" in answer.json()["message"]
+        assert_every_tracker_survives(answer)
+
+    async def test_a_body_over_the_limit_is_refused_with_400_and_not_413(self, door: Door) -> None:
+        """Some trackers send anything but a 400 again for ever."""
+        answer = await door.post("/v1/batch", batch(*[sized(30_000)] * 40))
+        assert (answer.status_code, answer.json()["code"]) == (400, "payload_too_large")
+        assert_every_tracker_survives(answer)
+
+    async def test_the_limits_are_settings(self) -> None:
+        door = open_door(limits=Limits(body_bytes=5000, event_bytes=1000, batch_events=2))
+        async with door.http:
+            assert (await door.post("/v1/track", sized(1000))).status_code == 200
+            assert (await door.post("/v1/track", sized(1001))).json()["code"] == "event_too_large"
+            assert (await door.post("/v1/batch", batch({}, {}, {}))).json()["code"] == "batch_too_long"
+            assert (await door.post("/v1/batch", b" " * 5001)).json()["code"] == "payload_too_large"
+
+    @pytest.mark.parametrize("depth", [pytest.param(50, id="50 deep"), pytest.param(200, id="200 deep")])
+    async def test_nested_properties_are_kept(self, door: Door, depth: int) -> None:
+        assert (await door.post("/v1/track", nested(depth))).status_code == 200
+        ((sent,),) = (each.deliveries for each in door.outbox.arrivals)
+        assert sent.body.count(b'"a":{') == depth - 1
+
+    @pytest.mark.parametrize("path", ["/v1/track", "/v1/batch"])
+    @pytest.mark.parametrize("at", ["properties", "context", "integrations"])
+    @pytest.mark.parametrize("depth", [400, 700, 900, 1000, 1015, 3000])
+    async def test_what_is_nested_too_deeply_is_refused(self, door: Door, depth: int, at: str, path: str) -> None:
+        deep = b'{"a":' * (depth - 1) + b"{}" + b"}" * (depth - 1)
+        raw = orjson.dumps(track("Coupon Entered", userId="7") | {at: "HERE"}).replace(b'"HERE"', deep)
+        answer = await door.post(path, raw if path == "/v1/track" else b'{"batch":[' + raw + b"]}")
+        assert answer.status_code == 400
+        assert_every_tracker_survives(answer)
+        assert door.outbox.arrivals == []
+
+    async def test_a_context_nested_too_deeply_on_both_levels_of_a_batch_is_refused(self, door: Door) -> None:
+        deep = b'{"a":' * 1000 + b"{}" + b"}" * 1000
+        event = orjson.dumps(track("Coupon Entered", context="HERE"))
+        body = orjson.dumps({"batch": ["EVENT"], "context": "HERE"}).replace(b'"EVENT"', event)
+        answer = await door.post("/v1/batch", body.replace(b'"HERE"', deep))
+        assert answer.status_code == 400
+        assert_every_tracker_survives(answer)
+
+    async def test_a_message_id_of_ten_kilobytes_is_kept_under_its_digest(self, door: Door) -> None:
+        await door.post("/v1/track", track("Coupon Entered", messageId="m" * 10_000))
+        ((name,), (body,)) = door.outbox.message_ids, door.outbox.bodies
+        assert name.startswith("sha256:")
+        assert body["externalEventId"] == name
+
+
+class TestABatch:
+    async def test_without_events_is_refused(self, door: Door) -> None:
+        nothing: tuple[Any, ...] = (batch(), [])
+        for body in nothing:
+            answer = await door.post("/v1/batch", body)
+            assert (answer.status_code, answer.json()["code"]) == (400, "empty_batch")
+            assert_every_tracker_survives(answer)
+
+    @pytest.mark.parametrize("body", [{}, {"batch": None}, {"batch": {}}, {"batch": "x"}, track("Coupon Entered")])
+    async def test_that_is_no_list_is_refused(self, door: Door, body: Any) -> None:
+        answer = await door.post("/v1/batch", body)
+        assert (answer.status_code, answer.json()["field"]) == (400, "batch")
+        assert_every_tracker_survives(answer)
+
+    async def test_with_no_good_event_is_refused(self, door: Door) -> None:
+        answer = await door.post("/v1/batch", batch({"type": "track"}, 7))
+        assert answer.status_code == 400
+        assert answer.json()["field"].startswith("batch.0.")
+        assert_every_tracker_survives(answer)
+        assert door.outbox.arrivals == []
+
+    async def test_keeps_the_order_of_its_events(self, door: Door) -> None:
+        await door.post("/v1/batch", batch(*(track("Coupon Entered", messageId=str(n)) for n in range(5))))
+        assert door.outbox.message_ids == ["0", "1", "2", "3", "4"]
+
+    async def test_lends_its_context_and_integrations_to_each_event(self, door: Door) -> None:
+        without = {"type": "track", "event": "Coupon Entered", "anonymousId": "browser-1"}
+        own = without | {"context": {"traits": {"email": "own@example.com"}, "ip": "192.0.2.1"}}
+        shared = {"traits": {"email": EMAIL, "username": "ada"}, "library": {"name": "go"}}
+        await door.post("/v1/batch", batch(without, own, context=shared))
+        await door.post("/v1/batch", batch(own, integrations={"Attentive": False}))
+        first, second = door.outbox.bodies
+        assert first["user"]["email"] == EMAIL
+        assert second["user"]["email"] == "own@example.com"
+        assert second["user"]["externalIdentifiers"] == {"customIdentifiers": [{"name": "username", "value": "ada"}]}
+        assert door.outbox.endings == ["", "", "dropped:integrations"]
+
+    async def test_lends_its_time_of_sending_but_neither_its_id_nor_its_own_time(self, door: Door) -> None:
+        """Some trackers put the flush's own `timestamp` and `messageId` beside the list."""
+        event = track("Coupon Entered", messageId=None)
+        both = batch(event, event, timestamp="2020-01-01T00:00:00Z", messageId="flush", sentAt="2026-03-01T00:00:00Z")
+        assert (await door.post("/v1/batch", both)).status_code == 200
+        assert len({*door.outbox.message_ids, "flush"}) == 3
+        assert "2020" not in json.dumps([body["occurredAt"] for body in door.outbox.bodies])
+
+    async def test_is_corrected_for_the_trackers_clock_by_its_time_of_sending(self, door: Door) -> None:
+        event = track("Coupon Entered", originalTimestamp="2020-01-01T00:00:00Z")
+        own = event | {"sentAt": "2020-01-01T00:00:00Z"}
+        await door.post("/v1/batch", batch(event, own, sentAt="2020-01-01T01:00:00Z"))
+        shared_time, own_time = (datetime.fromisoformat(body["occurredAt"]) for body in door.outbox.bodies)
+        assert own_time - shared_time == timedelta(hours=1)
+
+
+class TestTheWriteKey:
+    @pytest.mark.parametrize("key", ["nobody", WRITE_KEY.upper(), WRITE_KEY + "x"])
+    async def test_that_belongs_to_nobody_is_refused(self, door: Door, key: str) -> None:
+        answer = await door.post("/v1/track", track("Coupon Entered"), key=key)
+        assert (answer.status_code, answer.json()["code"]) == (401, "unknown_source")
+        assert key not in answer.text
+        assert_every_tracker_survives(answer)
+        assert door.outbox.arrivals == []
+
+    async def test_is_asked_for_when_it_is_missing(self, door: Door) -> None:
+        answer = await door.post("/v1/track", track("Coupon Entered"), key=None)
+        assert (answer.status_code, answer.json()["field"]) == (401, "writeKey")
+        assert_every_tracker_survives(answer)
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            pytest.param(batch(track("Coupon Entered", writeKey=WRITE_KEY)), id="in the first event of a batch"),
+            pytest.param(batch(track("Coupon Entered"), writeKey=WRITE_KEY), id="beside the list, at the very end"),
+            pytest.param([track("Coupon Entered", writeKey=WRITE_KEY)], id="in the first event of a bare list"),
+        ],
+    )
+    async def test_may_stand_in_the_body_of_a_batch(self, door: Door, body: Any) -> None:
+        assert (await door.post("/v1/batch", body, key=None)).status_code == 200
+        assert door.outbox.destinations == ["acme"]
+
+
+class TestOtherMethods:
+    @pytest.mark.parametrize("path", list(PATHS))
+    @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "HEAD"])
+    async def test_are_refused(self, door: Door, method: str, path: str) -> None:
+        answer = await door.http.request(method, path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST, OPTIONS")
+        assert answer.headers["access-control-allow-origin"] == "*"
+        if method != "HEAD":
+            assert_every_tracker_survives(answer)
+
+    @pytest.mark.parametrize("path", list(PATHS))
+    async def test_options_lets_browsers_in_without_a_key(self, door: Door, path: str) -> None:
+        asked = {"origin": "https://shop.example", "access-control-request-headers": "authorization,content-type"}
+        answer = await door.http.options(path, headers=asked)
+        assert answer.status_code == 204
+        headers = answer.headers
+        assert headers["access-control-allow-origin"] == "*"
+        assert "POST" in headers["access-control-allow-methods"]
+        named = headers["access-control-allow-headers"].lower()
+        assert all(name in named for name in ("authorization", "content-type", "x-write-key", "x-retry-count"))
+        assert 600 <= int(headers["access-control-max-age"]) <= 7200
+
+    async def test_other_paths_are_passed_on(self, door: Door) -> None:
+        assert (await door.post("/v1/else", {})).text == "not a tracking path"
+
+
+class TestTheQueue:
+    @pytest.mark.parametrize("reason", ["redis_unreachable", "redis_full", "redis_read_only", "redis_error"])
+    @pytest.mark.parametrize("path", ["/v1/track", "/v1/batch"])
+    async def test_being_away_makes_the_tracker_send_again(self, door: Door, path: str, reason: str) -> None:
+        door.outbox.away = reason
+        event = track("Coupon Entered")
+        answer = await door.post(path, event if path == "/v1/track" else batch(event, 7))
+        assert (answer.status_code, answer.json()["code"]) == (503, reason)
+        assert int(answer.headers["retry-after"]) >= 1
+        assert answer.headers["retry-after"].isdecimal()
+        assert "Retry-After" in answer.headers["access-control-expose-headers"]
+        assert_every_tracker_survives(answer)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A word of the catalogue with a bug in it."""
+
+    bug: type[Exception]
+
+    def read(self, scope: Scope) -> Any:
+        raise self.bug(f"a bug that speaks of {scope.identity.email}")
+
+
+BUGS: Final = [
+    pytest.param(bug, id=bug.__name__)
+    for bug in (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
+]
+
+
+class TestABugOfOurs:
+    """It is kept as a dead letter: neither a 500, after which some trackers come back ten times, nor a 400."""
+
+    @staticmethod
+    def door(bug: type[Exception]) -> Door:
+        rule = Rule("track", "Coupon Entered", CUSTOM_EVENT, {"type": Broken(bug)})
+        return open_door(plan=Plan(catalogue=Catalogue((rule,))))
+
+    @pytest.mark.parametrize("bug", BUGS)
+    async def test_costs_no_event(self, bug: type[Exception]) -> None:
+        door, raw = self.door(bug), track("Coupon Entered", {"code": "TRAIL10"})
+        async with door.http:
+            answer = await door.post("/v1/track", raw)
+        assert (answer.status_code, answer.json()) == (200, {"success": True})
+        assert door.outbox.endings == ["dead:internal_error"]
+        (letter,) = door.outbox.letters
+        assert (letter["reason"], letter["event"]) == ("internal_error", raw)
+        assert bug.__name__ in letter["detail"]
+        assert EMAIL not in letter["detail"]
+
+    @pytest.mark.parametrize("bug", BUGS)
+    async def test_costs_no_neighbour_either(self, bug: type[Exception]) -> None:
+        door = self.door(bug)
+        async with door.http:
+            answer = await door.post("/v1/batch", batch(track("Coupon Entered"), page(), track("Coupon Entered")))
+        assert (answer.status_code, answer.json()) == (200, {"success": True})
+        assert door.outbox.endings == ["dead:internal_error", "dropped:not_forwarded", "dead:internal_error"]
+
+    async def test_is_logged(self, logged: list[MutableMapping[str, Any]]) -> None:
+        door = self.door(LookupError)
+        async with door.http:
+            await door.post("/v1/track", track("Coupon Entered"))
+        (entry,) = logged
+        assert (entry["event"], entry["source"], entry["log_level"]) == ("event.undecided", "shop", "error")
+
+
+class TestWhatHappensToAnEventIsWrittenDown:
+    @pytest.mark.parametrize(
+        ("raw", "ending"),
+        [
+            pytest.param(track("Product Viewed", VIEWED), "", id="forwarded"),
+            pytest.param(track("Product Viewed", VIEWED | {"price": "free"}), "dead:unmappable", id="no usable price"),
+            pytest.param(
+                track("Order Completed", {"products": "A"}), "dead:unmappable", id="products that are no list"
+            ),
+            pytest.param(track("x", timestamp="2020-01-01T00:00:00Z"), "dead:too_old", id="years old"),
+            pytest.param(track("x", context={}, anonymousId="b"), "dropped:no_identity", id="nobody we could know"),
+            pytest.param(track("x", context={"traits": {"phone": "n/a"}}), "dropped:unusable_identity", id="no number"),
+            pytest.param(
+                track("x", context={"traits": {"email": "ada"}}), "dropped:unusable_identity", id="no address"
+            ),
+            pytest.param(track("x", integrations={"All": False}), "dropped:integrations", id="not meant for us"),
+            pytest.param(track("x", type="screen"), "dropped:not_forwarded", id="a screen"),
+            pytest.param(identify({"email": EMAIL}), "dropped:nothing_to_say", id="an identify that says nothing"),
+        ],
+    )
+    async def test_as(self, door: Door, raw: Raw, ending: str) -> None:
+        assert (await door.post("/v1/batch", batch(raw))).status_code == 200
+        assert door.outbox.endings == [ending]
+        (record,) = door.outbox.records
+        assert record["decision"] in ("forward", "drop", "dead letter")
+        assert EMAIL.encode() not in door.outbox.arrivals[0].record

@@ -1,0 +1,120 @@
+"""Personal data made unreadable, and other data left alone."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.masking import mask_email, mask_id, mask_phone, mask_text
+
+
+@pytest.mark.parametrize(
+    ("address", "masked"),
+    [
+        pytest.param("jane@example.com", "j***@example.com", id="an address"),
+        pytest.param("j@example.com", "j***@example.com", id="an address of one letter"),
+        pytest.param("a@b@example.com", "a***@example.com", id="an address with two @"),
+        pytest.param("@example.com", "***", id="a domain alone"),
+        pytest.param("jane", "***", id="a name alone"),
+        pytest.param("", "***", id="nothing"),
+    ],
+)
+def test_of_an_address_the_first_letter_and_the_domain_stay(address: str, masked: str) -> None:
+    assert mask_email(address) == masked
+
+
+@pytest.mark.parametrize(
+    ("number", "masked"),
+    [
+        pytest.param("+14155550132", "+1***32", id="a number"),
+        pytest.param("(415) 555-0132", "(4***32", id="a number as people write it"),
+        pytest.param("555013", "***", id="a short number"),
+        pytest.param("n/a", "***", id="no number"),
+        pytest.param("", "***", id="nothing"),
+    ],
+)
+def test_of_a_number_its_ends_stay(number: str, masked: str) -> None:
+    assert mask_phone(number) == masked
+
+
+@pytest.mark.parametrize(
+    ("user_id", "masked"),
+    [
+        pytest.param("customer-1042", "cu***42", id="an id"),
+        pytest.param("1042", "***", id="a short id"),
+        pytest.param("", "***", id="nothing"),
+    ],
+)
+def test_of_an_id_its_ends_stay(user_id: str, masked: str) -> None:
+    assert mask_id(user_id) == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        pytest.param("jane@example.com", "j***@example.com", id="an address alone"),
+        pytest.param("to jane@example.com, please", "to j***@example.com, please", id="an address in a sentence"),
+        pytest.param("<jane@example.com>", "<j***@example.com>", id="an address in brackets"),
+        pytest.param('{"email":"jane@example.com"}', '{"email":"j***@example.com"}', id="an address in JSON"),
+        pytest.param("mailto:jane@example.com", "mailto:j***@example.com", id="an address in a link"),
+        pytest.param("email=jane@example.com&a=1", "email=j***@example.com&a=1", id="an address in a query"),
+        pytest.param("a@x.com b@y.com", "a***@x.com b***@y.com", id="two addresses"),
+        pytest.param("+14155550132", "+1***32", id="a number alone"),
+        pytest.param("call +1 (415) 555-0132 now", "call +1***32 now", id="a number in a sentence"),
+        pytest.param('{"phone":"+14155550132"}', '{"phone":"+1***32"}', id="a number in JSON"),
+        pytest.param("phone=4155550132", "phone=41***32", id="a number in a query"),
+        pytest.param("jane@example.com +14155550132", "j***@example.com +1***32", id="both"),
+    ],
+)
+def test_text_is_masked(text: str, masked: str) -> None:
+    assert mask_text(text) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "delivered",
+            "HTTP 503",
+            "line 1, column 24",
+            "150 calls a second",
+            "properties.products[1]: no usable price",
+        ),
+        *("8f14e45f-ceea-467f-9a36-dedd4bea2543", "order NP-100482", "sha256:9f86d081884c7d659a2feaa0c55ad015"),
+        *("x@", "a @ b", "$1,299.00", "12345", "v1.2.3", "customer-1042"),
+    ],
+)
+def test_text_without_people_stays(text: str) -> None:
+    assert mask_text(text) == text
+
+
+SIGNS = ("", " ", '"', "'", "<", ">", "(", ")", ": ", ", ", "\n", "/", "=", "&")
+BEFORE = st.sampled_from([*SIGNS, "is "])
+AFTER = st.sampled_from([*SIGNS, " is"])
+PHONES = st.from_regex(r"\+[1-9][0-9]{7,14}", fullmatch=True)
+
+
+@settings(deadline=None, derandomize=True)
+@given(address=st.emails(), before=BEFORE, after=AFTER)
+def test_no_address_survives(address: str, before: str, after: str) -> None:
+    assert address not in mask_text(before + address + after)
+
+
+@settings(deadline=None, derandomize=True)
+@given(number=PHONES, before=BEFORE, after=AFTER)
+def test_no_number_survives(number: str, before: str, after: str) -> None:
+    masked = mask_text(before + number + after)
+    assert number.removeprefix("+") not in masked
+
+
+@settings(deadline=None, derandomize=True)
+@given(number=st.from_regex(r"\([2-9][0-9]{2}\) [2-9][0-9]{2}[-. ][0-9]{4}", fullmatch=True))
+def test_no_number_survives_as_people_write_it(number: str) -> None:
+    assert number[-8:] not in mask_text(f"call {number} now")
+
+
+@settings(deadline=None, derandomize=True)
+@given(text=st.text())
+def test_masking_never_fails_and_masking_twice_shows_no_more(text: str) -> None:
+    masked = mask_text(text)
+    assert isinstance(mask_text(masked), str)
