@@ -3,14 +3,14 @@
 import re
 from typing import Any
 
-_EMAIL = re.compile(r"[^\s@\"'<>,;:=]{1,64}@[^\s@\"'<>,;:]{1,255}")
+_EMAIL = re.compile(r"[^\s@\"'<>,;:=]{0,64}@[^\s@\"'<>,;:]{1,255}")
 _PHONE = re.compile(r"(?<![\w.-])\+?\d[\d\s().-]{6,18}\d(?![\w-])")
 
 
 def mask_email(address: str) -> str:
     """ "jane@example.com" → "j***@example.com"."""
     name, _, domain = address.rpartition("@")
-    return f"{name[:1]}***@{domain}" if name else "***"
+    return f"{name[:1]}***@{domain}"
 
 
 def mask_phone(number: str) -> str:

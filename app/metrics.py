@@ -22,6 +22,13 @@ class IngestMetrics:
         self._refused = Counter(
             "gateway_refused", "Requests, or events of batches, refused at the door", ["code"], registry=registry
         )
+        self._accepted = Counter(
+            "gateway_events_accepted",
+            "Events accepted, by source and by which of its write keys was used",
+            ["source", "key", "retiring"],
+            registry=registry,
+        )
+        self._by_key: dict[tuple[str, int], Counter] = {}
         self._by_answer: dict[tuple[str, int], Counter] = {}
 
     def answered(self, path: str, status: int, seconds: float) -> None:
@@ -31,6 +38,14 @@ class IngestMetrics:
             counter = self._by_answer[path, status] = self._requests.labels(path, str(status))
         counter.inc()
         self._seconds.observe(seconds)
+
+    def accepted(self, source: str, key_number: int, events: int, *, retiring: bool) -> None:
+        """Events of one request were kept."""
+        counter = self._by_key.get((source, key_number))
+        if counter is None:
+            counter = self._accepted.labels(source, str(key_number), str(retiring).lower())
+            self._by_key[source, key_number] = counter
+        counter.inc(events)
 
     def refused(self, code: str) -> None:
         """A request or an event was refused."""

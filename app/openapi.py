@@ -5,13 +5,18 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.ingest.routes import BATCH, PATHS
+from app.ingest.paths import TRACKING_PATHS, TrackingPath
 from app.segment.events import WireEvent
 
 _ANSWERS: Final = {
     "200": ("Kept: it will be delivered, dropped for a named reason, or become a dead letter", "Accepted"),
     "400": ("Not to be sent again: `message` names the field and the rule", "Refusal"),
-    "401": ("The write key is missing or unknown", "Refusal"),
+    "401": ("The write key is missing or unknown, or the signature does not fit", "Refusal"),
+    "403": ("Pages of this origin may not post for this source", "Refusal"),
+    "429": (
+        "The source's rate or the backlog is full: send again after `Retry-After` seconds",
+        "Refusal",
+    ),
     "503": ("Redis cannot take events now: send the same again after `Retry-After` seconds", "Refusal"),
 }
 _SCHEMAS: Final[dict[str, Any]] = {
@@ -69,28 +74,34 @@ def _document(app: FastAPI) -> dict[str, Any]:
         "writeKeyHeader": {"type": "apiKey", "in": "header", "name": "X-Write-Key"},
         "writeKeyQuery": {"type": "apiKey", "in": "query", "name": "writeKey"},
     }
-    tracking = {path: {"post": _operation(path, kind)} for path, kind in PATHS.items()}
+    tracking = {form.path: {"post": _operation(form)} for form in TRACKING_PATHS}
     document["paths"] = tracking | document["paths"]
     return document
 
 
-def _operation(path: str, kind: str) -> dict[str, Any]:
-    body = "Batch" if kind is BATCH else "Event"
+def _operation(form: TrackingPath) -> dict[str, Any]:
+    if form.discard:
+        summary, schema = "Taken and thrown away", {"type": "object"}
+    elif form.type is None:
+        summary, schema = "Take many events in one request", {"$ref": "#/components/schemas/Batch"}
+    else:
+        summary, schema = f"Take one {form.type} call", {"$ref": "#/components/schemas/Event"}
     return {
         "tags": ["tracking"],
-        "operationId": path.removeprefix("/v1/"),
-        "summary": "Take many events in one request" if kind is BATCH else f"Take one {kind} call",
+        "operationId": "post" + form.path.replace("/", "_"),
+        "summary": summary,
+        "description": f"Called by {form.who}. The same with a trailing slash.",
         "security": [{name: []} for name in ("writeKey", "writeKeyHeader", "writeKeyQuery")],
         "requestBody": {
             "required": True,
             "description": "JSON whatever the Content-Type says, plain or gzipped; `writeKey` may stand in it too",
-            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{body}"}}},
+            "content": {"application/json": {"schema": schema}},
         },
         "responses": {
             status: {
                 "description": description,
-                "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
+                "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{answer}"}}},
             }
-            for status, (description, schema) in _ANSWERS.items()
+            for status, (description, answer) in _ANSWERS.items()
         },
     }

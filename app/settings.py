@@ -9,6 +9,7 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -61,9 +62,12 @@ def _region(region: str) -> str:
 
 
 def _given(secret: SecretStr) -> SecretStr:
-    if not secret.get_secret_value().strip():
+    text = secret.get_secret_value().strip()
+    if not text:
         raise ValueError("must not be empty")
-    return secret
+    if not (text.isascii() and text.isprintable()):  # it becomes part of a header
+        raise ValueError("must be printable ASCII on one line")
+    return SecretStr(text)
 
 
 Secret = Annotated[SecretStr, AfterValidator(_given)]
@@ -75,30 +79,43 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class _WithSecret(_Frozen):
-    """A model one of whose fields is a secret that may come from the environment (`…_env`) or a file (`…_file`)."""
-
-    @classmethod
-    def _secret(cls, given: Any, name: str) -> Any:
-        if not isinstance(given, dict):
-            return given
-        given = dict(given)
-        variable, file = given.pop(f"{name}_env", None), given.pop(f"{name}_file", None)
-        if sum(way is not None for way in (given.get(name), variable, file)) != 1:
-            raise ValueError(f"give exactly one of {name}, {name}_env (a variable's name) and {name}_file (a path)")
-        if variable is not None:
+def _resolve(given: Any) -> Any:
+    """A secret as text, or where it is kept: {env: VARIABLE} or {file: PATH}."""
+    match given:
+        case {"env": str(variable), **rest} if not rest:
             if not os.environ.get(variable):
-                raise ValueError(f"{name}_env: the variable {variable} is not set")
-            given[name] = os.environ[variable]
-        elif file is not None:
-            given[name] = _read_secret(Path(file), f"{name}_file")
+                raise ValueError(f"the variable {variable} is not set")
+            return os.environ[variable]
+        case {"file": str(path), **rest} if not rest:
+            return _read_secret(Path(path), "file")
+        case dict():
+            raise ValueError("give the secret itself, or {env: VARIABLE}, or {file: PATH}")
+        case _:
+            return given
+
+
+SecretRef = Annotated[Secret, BeforeValidator(_resolve)]
+
+
+def _gather(given: Any, name: str) -> Any:
+    """`name`, `name_env` and `name_file` are three ways to give the same secret; exactly one is wanted."""
+    if not isinstance(given, dict):
         return given
+    given = dict(given)
+    variable, file = given.pop(f"{name}_env", None), given.pop(f"{name}_file", None)
+    if sum(way is not None for way in (given.get(name), variable, file)) != 1:
+        raise ValueError(f"give exactly one of {name}, {name}_env (a variable's name) and {name}_file (a path)")
+    if variable is not None:
+        given[name] = {"env": variable}
+    elif file is not None:
+        given[name] = {"file": file}
+    return given
 
 
-class Destination(_WithSecret):
+class Destination(_Frozen):
     """One Attentive account."""
 
-    api_token: Secret = Field(description="the account's API key; or api_token_env, api_token_file")
+    api_token: SecretRef = Field(description="the account's API key; or api_token_env, api_token_file")
     base_url: BaseUrl = Field(ATTENTIVE_URL, description="where its API is")
     default_region: Region = Field("US", description="country of phone numbers that come without a country code")
     custom_identifiers: tuple[str, ...] = Field(
@@ -107,27 +124,61 @@ class Destination(_WithSecret):
     other_events: bool | tuple[str, ...] = Field(
         True, description="track events that no catalogue row names: true, false, or a list of those let through"
     )
-
     limits: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict, description="calls per second by endpoint, where the account's differ from the documented"
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _read_api_token(cls, given: Any) -> Any:
-        return cls._secret(given, "api_token")
+    def _gather_api_token(cls, given: Any) -> Any:
+        return _gather(given, "api_token")
 
 
-class Source(_WithSecret):
+class WriteKey(_Frozen):
+    """One of a source's write keys."""
+
+    key: SecretRef = Field(description="the key itself, or {env: VARIABLE}, or {file: PATH}")
+    retiring: bool = Field(False, description="true while it is being replaced: /metrics shows who still uses it")
+
+
+class Signing(_Frozen):
+    """How a webhook source proves itself; what fails is a 401."""
+
+    scheme: Literal["segment", "standard-webhooks", "bearer", "header"] = Field(
+        description="segment (X-Signature), standard-webhooks (and Svix), bearer, or header"
+    )
+    secrets: tuple[SecretRef, ...] = Field(min_length=1, description="any of these will do: they can be rotated")
+    header: str = Field("", description="the header that holds the secret, with scheme header")
+
+    @model_validator(mode="after")
+    def _check_header(self) -> Self:
+        if (self.scheme == "header") != bool(self.header):
+            raise ValueError("header: is for scheme header, and needed there")
+        return self
+
+
+class Source(_Frozen):
     """One sender."""
 
-    write_key: Secret = Field(description="what it authenticates with; or write_key_env, write_key_file")
+    write_keys: tuple[WriteKey, ...] = Field(
+        min_length=1, description="what it authenticates with; or write_key, write_key_env, write_key_file for one"
+    )
     destination: str = Field(description="the name of the destination its events go to")
+    origins: tuple[str, ...] = Field(
+        ("*",), description="web pages that may post: https://shop.example, https://*.shop.example, or *"
+    )
+    signing: Signing | None = Field(None, description="for webhooks: scheme, secrets and header, see below")
+    events_per_second: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="more than this from one source, per gateway process, is a 429"
+    )
 
     @model_validator(mode="before")
     @classmethod
-    def _read_write_key(cls, given: Any) -> Any:
-        return cls._secret(given, "write_key")
+    def _gather_write_keys(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "write_keys" in given:
+            return given
+        given = _gather(given, "write_key")
+        return given | {"write_keys": [{"key": given.pop("write_key")}]}
 
 
 class Topology(_Frozen):
@@ -143,9 +194,9 @@ class Topology(_Frozen):
             if source.destination not in self.destinations:
                 known = ", ".join(self.destinations)
                 raise ValueError(f"sources.{name}.destination: {source.destination!r} is none of {known}")
-            other = keys.setdefault(source.write_key.get_secret_value(), name)
-            if other != name:
-                raise ValueError(f"sources.{name}.write_key: the same as that of {other}")
+            for write_key in source.write_keys:
+                if (other := keys.setdefault(write_key.key.get_secret_value(), name)) != name:
+                    raise ValueError(f"sources.{name}: has the same write key as {other}")
         return self
 
 
@@ -183,6 +234,15 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_048_576, ge=1024, description="largest request body, after inflating")
     max_event_bytes: int = Field(32_768, ge=1024, description="largest single event, as JSON")
     max_batch_events: int = Field(2_500, ge=1, description="most events in one batch")
+    max_backlog_events: int = Field(
+        1_000_000, ge=1, description="calls that may wait for one destination; more events are a 429 until fewer do"
+    )
+    max_backlog_bytes: int = Field(
+        2**31, ge=1, description="Redis memory that what waits for one destination may take; more events are a 429"
+    )
+    max_memory_share: float = Field(
+        0.9, gt=0, le=1, description="share of Redis' maxmemory in use above which events are a 503"
+    )
     journal_entries: int = Field(100_000, ge=0, description="journal entries kept per destination")
     journal_hours: float = Field(72, gt=0, description="how long journal entries are kept")
     concurrency: int = Field(64, ge=1, le=1000, description="calls to Attentive under way at once, per lane and worker")

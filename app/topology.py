@@ -1,9 +1,14 @@
 """From settings to the parts that are handed them: lanes, senders, and what each destination wants."""
 
+from dataclasses import replace
+
 from app.attentive.endpoints import BY_NAME, ENDPOINTS
 from app.delivery.backlog import Lane
 from app.identity.extract import IdentityRules
+from app.ingest.admission import RateLimit
 from app.ingest.auth import Sender
+from app.ingest.cors import Origins
+from app.ingest.signatures import Scheme, Signing
 from app.mapping.catalogue import CATALOGUE, Catalogue
 from app.pipeline import Plan
 from app.settings import BadSettings, Destination, Settings, Topology
@@ -25,12 +30,36 @@ def all_lanes(topology: Topology) -> list[Lane]:
 
 
 def all_senders(topology: Topology) -> dict[str, Sender]:
-    """Sources by write key."""
+    """Sources by write key. The keys of one source share its rate limit."""
     plans = {name: plan_of(destination) for name, destination in topology.destinations.items()}
-    return {
-        source.write_key.get_secret_value(): Sender(name, source.destination, plans[source.destination])
-        for name, source in topology.sources.items()
-    }
+    senders: dict[str, Sender] = {}
+    for name, source in topology.sources.items():
+        signing = (
+            None
+            if source.signing is None
+            else Signing(
+                Scheme(source.signing.scheme),
+                tuple(secret.get_secret_value() for secret in source.signing.secrets),
+                source.signing.header,
+            )
+        )
+        first = Sender(
+            source=name,
+            destination=source.destination,
+            plan=plans[source.destination],
+            origins=None if "*" in source.origins else Origins(source.origins),
+            signing=signing,
+            limit=RateLimit(source.events_per_second) if source.events_per_second else None,
+        )
+        for number, write_key in enumerate(source.write_keys, start=1):
+            key = write_key.key.get_secret_value()
+            senders[key] = replace(first, key_number=number, retiring=write_key.retiring)
+    return senders
+
+
+def all_origins(topology: Topology) -> Origins:
+    """The web pages that may post to any source."""
+    return Origins(origin for source in topology.sources.values() for origin in source.origins)
 
 
 def plan_of(destination: Destination) -> Plan:

@@ -16,7 +16,10 @@ from starlette.routing import Route
 from app.delivery.arrival import Arrival
 from app.delivery.connection import QueueUnavailable
 from app.delivery.outbox import Outbox
+from app.delivery.pressure import Pressure
+from app.ingest.admission import Admission, Ceilings
 from app.ingest.auth import Sender, WriteKeys
+from app.ingest.cors import Cors, Origins
 from app.ingest.routes import Limits, TrackingRoutes
 from app.metrics import IngestMetrics
 from app.pipeline import Plan
@@ -88,10 +91,18 @@ class Door:
         return self.registry.get_sample_value(name, labels) or 0.0
 
 
+ORIGIN = "https://shop.example"
+UNBOUNDED = Ceilings(backlog_events=10**9, backlog_bytes=10**12, memory_share=1)
+
+
 def open_door(
-    *, limits: Limits | None = None, plan: Plan | None = None, wrap: Callable[[Any], Any] = lambda app: app
+    *,
+    limits: Limits | None = None,
+    admission: Admission | None = None,
+    plan: Plan | None = None,
+    wrap: Callable[[Any], Any] = lambda app: app,
 ) -> Door:
-    """A door with two sources: `WRITE_KEY` for "shop" and `OTHER_KEY` for "app", of destinations "acme" and "other"."""
+    """A door with two sources: `WRITE_KEY` for "shop" and `OTHER_KEY` for "app", of "acme" and "other"."""
     outbox, registry = FakeOutbox(), CollectorRegistry()
     senders = {
         WRITE_KEY: Sender("shop", "acme", plan or Plan()),
@@ -105,8 +116,13 @@ def open_door(
         Starlette(routes=[Route("/{path:path}", anything_else, methods=["GET", "POST"])]),
         write_keys=WriteKeys(senders),
         outbox=cast(Outbox, outbox),
+        admission=admission or Admission(UNBOUNDED, Pressure),
         limits=limits or Limits(),
         metrics=IngestMetrics(registry),
     )
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(wrap(routes)), base_url="http://gateway")
+    client = httpx.AsyncClient(
+        transport=httpx.ASGITransport(wrap(Cors(routes, origins=Origins(["*"])))),
+        base_url="http://gateway",
+        headers={"Origin": ORIGIN},
+    )
     return Door(outbox, client, registry)

@@ -26,7 +26,7 @@ from app.delivery.connection import open_redis, why_unavailable
 from app.delivery.wake import DRAIN
 from app.health import Observed, health_router
 from app.logs import set_up_logging
-from app.main import warn_unless_durable
+from app.main import calm_garbage_collection, warn_unless_durable
 from app.metrics import DeliveryMetrics
 from app.settings import Settings, Topology, load_settings
 from app.topology import load_topology
@@ -68,6 +68,7 @@ async def run_worker(settings: Settings, topology: Topology) -> None:
         loop.add_signal_handler(signum, desk.stopping.set)
     async with _health_pages(settings, Observed(redis, desk.lanes, registry)):
         await warn_unless_durable(redis, required=settings.require_durable_redis)
+        calm_garbage_collection()
         log.info("worker.started", version=__version__, lanes=len(desk.lanes))
         while not desk.stopping.is_set():
             await _work(settings, desk)

@@ -60,7 +60,7 @@ def run(
             _say_what_waits()
             parts = list(_start_parts(stack, data, sandbox, gateway))
             _wait_until_ready(parts)
-            key = next(source.write_key.get_secret_value() for source in topology.sources.values())
+            key = next(source.write_keys[0].key.get_secret_value() for source in topology.sources.values())
             if not no_samples and (sandbox or samples):
                 show_samples(samples or SAMPLES, gateway, key)
             elif not sandbox:

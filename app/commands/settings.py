@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 from rich.table import Table
 
 from app.commands.common import out
-from app.settings import SECRET_VARIABLES, Destination, Settings, Source, load_settings
+from app.settings import SECRET_VARIABLES, Destination, Settings, Signing, Source, WriteKey, load_settings
 
 _HEAD: Final = """# Configuration
 
@@ -39,6 +39,17 @@ _FILE: Final = """
       web-shop:
         write_key_env: WEB_SHOP_KEY               # or write_key_file, or write_key
         destination: acme
+        origins: ["https://shop.example", "https://*.shop.example"]
+        events_per_second: 500
+      app:
+        write_keys:                               # several, to replace one without a gap
+          - {key: {env: APP_KEY}}
+          - {key: {file: /run/secrets/old-app-key}, retiring: true}
+        destination: acme
+      warehouse:
+        write_key_env: WAREHOUSE_KEY
+        destination: acme
+        signing: {scheme: segment, secrets: [{env: SEGMENT_SECRET}]}
 
 Names are lower-case letters, digits, `-` and `_`. A name is part of the keys in Redis: renaming a destination leaves
 what waits for it behind.
@@ -75,6 +86,8 @@ def configuration_page() -> str:
     page = [_HEAD, *_markdown("Variable", _rows(Settings, environment_name)), _FILE]
     page += ["### destinations.NAME\n\n", *_markdown("Key", _rows(Destination, lambda field, _: field))]
     page += ["\n### sources.NAME\n\n", *_markdown("Key", _rows(Source, lambda field, _: field))]
+    page += ["\n### sources.NAME.write_keys\n\n", *_markdown("Key", _rows(WriteKey, lambda field, _: field))]
+    page += ["\n### sources.NAME.signing\n\n", *_markdown("Key", _rows(Signing, lambda field, _: field))]
     return "".join(page)
 
 

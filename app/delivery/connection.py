@@ -1,10 +1,14 @@
 """The connection to Redis, and whether that Redis keeps what it is given."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
+import hiredis
 import orjson
 from arq.connections import ArqRedis
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
 CONNECT_S = 2.0
@@ -30,7 +34,21 @@ def open_redis(url: str, *, connections: int = 64) -> ArqRedis:
         socket_timeout=ANSWER_S,
         health_check_interval=15,
     )
+    pool.connection_class = _packing_in_c(pool.connection_class)
     return ArqRedis(pool, job_serializer=orjson.dumps, job_deserializer=orjson.loads)
+
+
+def _packing_in_c(connection: type[AbstractConnection]) -> type[AbstractConnection]:
+    """The same connection, writing commands with hiredis: redis-py's asyncio side does it in Python, 4 µs each."""
+
+    class Packing(connection):  # type: ignore[misc, valid-type]
+        def pack_command(self, *args: Any) -> list[bytes]:
+            return [hiredis.pack_command(args)]
+
+        def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
+            return [hiredis.pack_command(tuple(command)) for command in commands]
+
+    return Packing
 
 
 def why_unavailable(failure: RedisError) -> str:

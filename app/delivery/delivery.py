@@ -65,7 +65,7 @@ class Delivery:
     def from_json(cls, stored: bytes) -> "Delivery":
         """Raises Unreadable."""
         try:
-            fields = _Stored.model_validate_json(stored)
+            fields = _Stored.model_validate(orjson.loads(stored))
             return cls(
                 message_id=fields.message_id,
                 source=fields.source,
@@ -78,7 +78,7 @@ class Delivery:
                 attempt=fields.attempt,
                 calls=fields.calls,
             )
-        except (ValueError, OverflowError, OSError) as damage:
+        except (ValueError, TypeError, OverflowError, OSError) as damage:
             raise Unreadable(f"no delivery of version {VERSION}: {type(damage).__name__}") from None
 
 

@@ -5,22 +5,30 @@ Source: the published clients. Order: Basic user name, X-Write-Key, query `write
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
+from app.ingest.admission import RateLimit
+from app.ingest.cors import Origins
 from app.ingest.refusal import Refused
+from app.ingest.signatures import Signing
 from app.pipeline import Plan
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """A source, and what its destination wants done with its events."""
+    """A source as one of its write keys names it, and what its destination wants done with its events."""
 
     source: str
     destination: str
     plan: Plan
+    key_number: int = 1  # which of the source's keys this is, as the settings list them
+    retiring: bool = False  # this key is being replaced
+    origins: Origins | None = None  # pages that may post; None: all
+    signing: Signing | None = None
+    limit: RateLimit | None = None
 
 
 class WriteKeys:
@@ -29,10 +37,18 @@ class WriteKeys:
     def __init__(self, senders: Mapping[str, Sender]) -> None:
         self._senders = senders
 
+    def knows(self, key: str) -> bool:
+        """Whether this key belongs to a source."""
+        return key in self._senders
+
+    def named_in(self, headers: Iterable[tuple[bytes, bytes]], query: bytes) -> str:
+        """The write key that a request without a body names, '' when none."""
+        found = dict(headers)
+        return _from_headers(found) or _from_query(query)
+
     def sender(self, headers: Mapping[bytes, bytes], query: bytes, content: Any) -> Sender:
         """Who sends a request with these headers, query string and decoded body. Raises Refused (401)."""
-        key = _basic(headers.get(b"authorization")) or _clean(headers.get(b"x-write-key", b"").decode("latin-1"))
-        key = key or _from_query(query) or _from_content(content)
+        key = _from_headers(headers) or _from_query(query) or _from_content(content)
         if not key:
             raise Refused(
                 401,
@@ -44,6 +60,10 @@ class WriteKeys:
         if sender is None:
             raise Refused(401, "unknown_source", "this write key belongs to no source", field="writeKey")
         return sender
+
+
+def _from_headers(headers: Mapping[bytes, bytes]) -> str:
+    return _basic(headers.get(b"authorization")) or _clean(headers.get(b"x-write-key", b"").decode("latin-1"))
 
 
 def _basic(header: bytes | None) -> str:

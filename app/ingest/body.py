@@ -19,8 +19,8 @@ class Disconnected(Exception):  # noqa: N818
     """The tracker went away before its request was whole."""
 
 
-async def read_body(receive: Receive, *, encoding: bytes, most: int) -> bytes:
-    """The whole body, inflated. Raises Refused (400, after the rest was read) and Disconnected."""
+async def read_body(receive: Receive, *, most: int) -> bytes:
+    """The whole body as it came. Raises Refused (400, after the rest was read) and Disconnected."""
     message = await receive()
     if message["type"] == "http.disconnect":
         raise Disconnected
@@ -41,7 +41,12 @@ async def read_body(receive: Receive, *, encoding: bytes, most: int) -> bytes:
         body = b"".join(parts)
     if len(body) > most:
         raise _too_large(most)
-    encoding = encoding.lower()
+    return body
+
+
+def inflated(body: bytes, encoding: bytes, *, most: int) -> bytes:
+    """The body without its Content-Encoding, at most `most` bytes of it. Raises Refused."""
+    encoding = encoding.strip().lower()
     if encoding in (b"", b"identity"):
         return body
     if encoding in (b"gzip", b"x-gzip"):

@@ -22,12 +22,21 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error of ours
         self.status, self.code, self.message, self.field = status, code, message, field
         self.retry_after_s = retry_after_s
 
-    def body(self) -> bytes:
-        """The JSON answer."""
-        answer = {"success": False, "code": self.code, "message": self.message, "error": self.message}
+    def content(self) -> dict[str, object]:
+        """The answer, JSON-ready."""
+        answer: dict[str, object] = {
+            "success": False,
+            "code": self.code,
+            "message": self.message,
+            "error": self.message,
+        }
         if self.field is not None:
             answer["field"] = self.field
-        return orjson.dumps(answer)
+        return answer
+
+    def body(self) -> bytes:
+        """The JSON answer."""
+        return orjson.dumps(self.content())
 
 
 def accepted_body(accepted: int, refused: Iterable[tuple[int, Refused]]) -> bytes:

@@ -32,12 +32,13 @@ from app.mapping.fields import (
     Required,
     Word,
 )
+from app.mapping.names import ALIASES, folded
 from app.segment.events import SegmentEvent
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row: events of `type` (and, for track, of one `event` name; None means any other) become one call."""
+    """One row: events of `type` (for track, of one `event` name in any spelling; None: any other) become one call."""
 
     type: str
     event: str | None
@@ -83,7 +84,7 @@ HIGH, NORMAL, LOW = Priority.HIGH, Priority.NORMAL, Priority.LOW
 CATALOGUE: Final = (
     _ecommerce("Product Viewed", PRODUCT_VIEW, LOW, items=One(ITEM)),
     _ecommerce("Product Added", ADD_TO_CART, HIGH, items=One(ITEM)),
-    _ecommerce("Order Completed", PURCHASE, HIGH, items=Each("products", ITEM), orderId=FirstOf("order_id")),
+    _ecommerce("Order Completed", PURCHASE, HIGH, items=Each("products", ITEM), orderId=FirstOf("order_id", "orderId")),
     _custom("Checkout Started", _picked("affiliation", *_AMOUNTS, "value"), HIGH),
     _custom("Order Updated", _picked("affiliation", *_AMOUNTS, "total"), HIGH),
     _custom("Order Refunded", _picked("affiliation", "checkout_id", *_AMOUNTS, "total"), HIGH),
@@ -127,15 +128,18 @@ class Catalogue:
     def __post_init__(self) -> None:
         index: dict[tuple[str, str | None], tuple[Rule, ...]] = {}
         for rule in self.rules:
-            key = (rule.type, rule.event)
+            key = (rule.type, folded(rule.event) if rule.event is not None else None)
             index[key] = (*index.get(key, ()), rule)
+        for alias, name in ALIASES.items():
+            if (rules := index.get(("track", folded(name)))) is not None:
+                index.setdefault(("track", folded(alias)), rules)
         object.__setattr__(self, "_by_event", index)
 
     def rules_for(self, event: SegmentEvent) -> tuple[Rule, ...]:
         """The rows that apply, one per call; none when this kind of event is not forwarded."""
         if event.type != "track":
             return self._by_event.get((event.type, None), ())
-        named = self._by_event.get(("track", event.name))
+        named = self._by_event.get(("track", folded(event.name or "")))
         if named is not None:
             return named
         if self.other_events is not None and event.name not in self.other_events:

@@ -1,5 +1,6 @@
 """The stored forms: what is written is what is read, and what cannot be read is said to be so."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -98,11 +99,12 @@ class TestADelivery:
             pytest.param("attempt", "first", id="an attempt in text"),
             pytest.param("attempt", None, id="an attempt of null"),
             pytest.param("calls", "two", id="calls in text"),
+            pytest.param("body", None, id="a body of null"),
         ],
     )
     def test_of_wrong_types_is_unreadable(self, field: str, value: Any) -> None:
         """Whoever drains the lane has to hear of it here: later, nobody would know which entry it was."""
-        stored = orjson.dumps(orjson.loads(delivery().to_json()) | {field: value})
+        stored = json.dumps(orjson.loads(delivery().to_json()) | {field: value}).encode()
         with pytest.raises(Unreadable):
             Delivery.from_json(stored)
 

@@ -1,0 +1,84 @@
+"""How much Redis holds for each destination and how full it is, looked at each second and remembered."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app.delivery.backlog import Lane, lane_depths
+from app.delivery.connection import why_unavailable
+
+_LOOK_EVERY_S: Final = 1.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogSize:
+    """What waits for one destination."""
+
+    deliveries: int
+    bytes: int  # of Redis memory, estimated from a sample
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """The last look."""
+
+    backlog: Mapping[str, BacklogSize] = field(default_factory=dict)
+    memory_share: float = 0.0  # of maxmemory in use; 0 where Redis has no maxmemory
+
+
+class PressureGauge:
+    """Keeps looking in the background; `now()` is the last look, without waiting."""
+
+    def __init__(self, redis: Redis, lanes: Sequence[Lane]) -> None:
+        self._redis = redis
+        self._lanes = lanes
+        self._last = Pressure()
+
+    def now(self) -> Pressure:
+        """What was seen last, at most some seconds ago while Redis answers."""
+        return self._last
+
+    @contextlib.asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Look now and then each second, until the context ends."""
+        task = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                self._last = await read_pressure(self._redis, self._lanes)
+            except RedisError as failure:  # events are refused by the write itself then
+                log.debug("pressure.unknown", reason=why_unavailable(failure))
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def read_pressure(redis: Redis, lanes: Sequence[Lane]) -> Pressure:
+    """One look. Raises RedisError."""
+    memory = await redis.info("memory")
+    most = int(memory.get("maxmemory", 0))
+    keys = [[*lane.keys.streams, lane.keys.retry] for lane in lanes]
+    async with redis.pipeline(transaction=False) as pipeline:
+        for lane_keys in keys:
+            for key in lane_keys:
+                pipeline.memory_usage(key)
+        usages = await pipeline.execute()
+    sizes = [sum(usage or 0 for usage in usages[i : i + 4]) for i in range(0, len(usages), 4)]
+    backlog: dict[str, BacklogSize] = {}
+    for depth, size in zip(await lane_depths(redis, lanes), sizes, strict=True):
+        known = backlog.get(depth.lane.destination, BacklogSize(0, 0))
+        backlog[depth.lane.destination] = BacklogSize(known.deliveries + depth.total, known.bytes + size)
+    return Pressure(backlog, int(memory["used_memory"]) / most if most else 0.0)

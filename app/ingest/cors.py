@@ -1,0 +1,84 @@
+"""Cross-origin requests: a browser that cannot read an answer takes it for a broken network and sends the event again.
+
+So every answer carries the headers, errors too, and a preflight is answered without a write key. Requests without an
+Origin, which is all that servers send, pass untouched.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_ALLOWED_HEADERS: Final = (
+    b"Authorization, Content-Type, Content-Encoding, X-Write-Key, X-Retry-Count, AnonymousId, SentAt"
+)
+_MAX_AGE: Final = b"7200"  # seconds; Chrome keeps a preflight no longer
+
+
+class Origins:
+    """Origins that may post: exact ("https://shop.example"), all subdomains ("https://*.shop.example"), or "*"."""
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        patterns = [".*" if one == "*" else re.escape(one).replace(r"\*", "[^/:]+") for one in allowed]
+        self._pattern = re.compile("|".join(patterns) or r"(?!)", re.IGNORECASE)
+
+    def allow(self, origin: str) -> bool:
+        """Whether a page of this origin may post and read the answer."""
+        return self._pattern.fullmatch(origin) is not None
+
+
+class Cors:
+    """ASGI middleware around everything. `origins` are those of all sources together: a preflight names no source."""
+
+    def __init__(self, app: ASGIApp, *, origins: Origins) -> None:
+        self._app = app
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        origin = header(scope, b"origin") if scope["type"] == "http" else None
+        if origin is None:
+            await self._app(scope, receive, send)
+            return
+        granted = self._grant(origin)
+        if scope["method"] == "OPTIONS":
+            await _preflight(send, granted, header(scope, b"access-control-request-headers"))
+        else:
+
+            async def send_granted(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    message["headers"] = [*message.get("headers", ()), *granted]
+                await send(message)
+
+            await self._app(scope, receive, send_granted)
+
+    def _grant(self, origin: bytes) -> list[tuple[bytes, bytes]]:
+        vary = (b"vary", b"Origin")
+        if not self._origins.allow(origin.decode("latin-1")):
+            return [vary]
+        return [
+            vary,
+            (b"access-control-allow-origin", origin),  # echoed: a page that sends credentials does not take "*"
+            (b"access-control-allow-credentials", b"true"),
+            (b"access-control-expose-headers", b"Retry-After"),
+        ]
+
+
+async def _preflight(send: Send, granted: list[tuple[bytes, bytes]], asked: bytes | None) -> None:
+    headers = _ALLOWED_HEADERS + b", " + asked if asked else _ALLOWED_HEADERS
+    allowed = [
+        (b"access-control-allow-methods", b"POST, GET, OPTIONS"),
+        (b"access-control-allow-headers", headers),
+        (b"access-control-max-age", _MAX_AGE),
+    ]
+    await send({"type": "http.response.start", "status": 204, "headers": [*granted, *allowed]})
+    await send({"type": "http.response.body"})
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """The first header of this (lower-case) name."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None

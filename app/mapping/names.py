@@ -1,0 +1,41 @@
+"""One e-commerce event, many spellings: how shops write the names of the catalogue.
+
+Source: Segment's Ecommerce Spec v2, its v1 names, and the spellings its own matcher knows.
+"""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_BLANKS = re.compile(r"[\s_-]+")
+
+ALIASES: Final = {
+    "Viewed Product": "Product Viewed",
+    "Clicked Product": "Product Clicked",
+    "Added Product": "Product Added",
+    "Removed Product": "Product Removed",
+    "Viewed Product Category": "Product List Viewed",
+    "Product Category Viewed": "Product List Viewed",
+    "Viewed Product List": "Product List Viewed",
+    "Viewed Promotion": "Promotion Viewed",
+    "Clicked Promotion": "Promotion Clicked",
+    "Viewed Cart": "Cart Viewed",
+    "Started Order": "Checkout Started",
+    "Started Checkout": "Checkout Started",
+    "Entered Payment Info": "Payment Info Entered",
+    "Completed Order": "Order Completed",
+    "Updated Order": "Order Updated",
+    "Refunded Order": "Order Refunded",
+    "Cancelled Order": "Order Cancelled",
+    "Canceled Order": "Order Canceled",
+    "Entered Coupon": "Coupon Entered",
+    "Searched Products": "Products Searched",
+    "Added Product to Wishlist": "Product Added to Wishlist",
+}
+
+
+@lru_cache(maxsize=4096)
+def folded(name: str) -> str:
+    """The name without case, camel humps and the choice of blank, `_` or `-`: "orderCompleted", "order completed"."""
+    return _BLANKS.sub(" ", _CAMEL.sub(" ", name)).strip().casefold()
