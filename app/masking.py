@@ -10,7 +10,7 @@ _PHONE = re.compile(r"(?<![\w.-])\+?\d[\d\s().-]{6,18}\d(?![\w-])")
 def mask_email(address: str) -> str:
     """ "jane@example.com" → "j***@example.com"."""
     name, _, domain = address.rpartition("@")
-    return f"{name[:1]}***@{domain}"
+    return f"{name[:1]}***@{domain}" if name and domain else "***"
 
 
 def mask_phone(number: str) -> str:

@@ -196,7 +196,7 @@ class Topology(_Frozen):
                 raise ValueError(f"sources.{name}.destination: {source.destination!r} is none of {known}")
             for write_key in source.write_keys:
                 if (other := keys.setdefault(write_key.key.get_secret_value(), name)) != name:
-                    raise ValueError(f"sources.{name}: has the same write key as {other}")
+                    raise ValueError(f"sources.{name}.write_key: the same as one of {other}")
         return self
 
 

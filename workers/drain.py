@@ -75,7 +75,7 @@ async def _drain_lane(desk: Desk, lane: Lane) -> None:
         if turn is not None and not desk.stopping.is_set():
             await wake_lane(desk.redis, destination, endpoint, turn)
     except RedisError as failure:
-        log.warning("drain.interrupted", lane=str(lane), reason=why_unavailable(failure))
+        log.warning("drain.interrupted", lane=str(lane), reason=why_unavailable(failure), error=str(failure)[:100])
 
 
 class _Drain:

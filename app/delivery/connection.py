@@ -43,12 +43,17 @@ def _packing_in_c(connection: type[AbstractConnection]) -> type[AbstractConnecti
 
     class Packing(connection):  # type: ignore[misc, valid-type]
         def pack_command(self, *args: Any) -> list[bytes]:
-            return [hiredis.pack_command(args)]
+            return [_packed(args)]
 
         def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
-            return [hiredis.pack_command(tuple(command)) for command in commands]
+            return [_packed(tuple(command)) for command in commands]
 
     return Packing
+
+
+def _packed(command: tuple[Any, ...]) -> bytes:
+    """One command for the wire. redis-py writes names of two words as one: "XGROUP CREATE"."""
+    return hiredis.pack_command((*command[0].split(), *command[1:]))
 
 
 def why_unavailable(failure: RedisError) -> str:
