@@ -53,7 +53,8 @@ def _packing_in_c(connection: type[AbstractConnection]) -> type[AbstractConnecti
 
 def _packed(command: tuple[Any, ...]) -> bytes:
     """One command for the wire. redis-py writes names of two words as one: "XGROUP CREATE"."""
-    return hiredis.pack_command((*command[0].split(), *command[1:]))
+    packed: bytes = hiredis.pack_command((*command[0].split(), *command[1:]))
+    return packed
 
 
 def why_unavailable(failure: RedisError) -> str:
