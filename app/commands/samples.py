@@ -84,7 +84,7 @@ def _table(stories: list[_Story]) -> Table:
         decision = {"forward": "forward", "drop": "drop", "dead letter": "dead letter"}.get(
             str(facts.get("decision")), f"refused with {story.status}"
         )
-        if reason := facts.get("detail") or facts.get("reason"):
+        if reason := facts.get("reason"):
             decision += f": {reason}"
         if not (calls := facts.get("calls")):
             table.add_row(story.title, decision, "-", "-", style="yellow")

@@ -43,6 +43,14 @@ class Run:
         assert self.process.poll() is None, self.text()
         return self
 
+    def __enter__(self) -> "Run":
+        return self.up()
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(20)
+
     def interrupt(self) -> int:
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(20)
@@ -58,35 +66,37 @@ def children_of(folder: Path) -> list[str]:
     return [line for line in listed.splitlines() if str(folder) in line]
 
 
+ROWS = {
+    "Product Viewed": "product-view",
+    "Product Added": "add-to-cart",
+    "Order Completed": "purchase",
+    **dict.fromkeys(
+        (
+            *("Checkout Started", "Order Updated", "Order Refunded", "Order Cancelled", "Order Canceled"),
+            *("Cart Viewed", "Payment Info Entered", "Product Removed", "Coupon Entered"),
+            *("Product Added to Wishlist", "Product List Viewed", "Products Searched", "Product Clicked"),
+            *("Promotion Viewed", "Promotion Clicked", "Back In Stock Requested"),
+        ),
+        "custom-event",
+    ),
+    "identify": "identity",
+}
+
+
 @pytest.mark.timeout(120)
 def test_it_shows_every_catalogue_row_delivered_and_stops_cleanly(tmp_path: Path) -> None:
-    run = Run(tmp_path).up()
-    table = run.text()
-    row = re.compile(r"^ ?(\S.{5,28}?)  +forward +(\S+) +20\d delivered", re.MULTILINE)
-    rows = {match[1].strip(): match[2] for match in row.finditer(table)}
-    expected = {
-        "Product Viewed": "product-view",
-        "Product Added": "add-to-cart",
-        "Order Completed": "purchase",
-        **dict.fromkeys(
-            (
-                *("Checkout Started", "Order Updated", "Order Refunded", "Order Cancelled", "Order Canceled"),
-                *("Cart Viewed", "Payment Info Entered", "Product Removed", "Coupon Entered"),
-                *("Product Added to Wishlist", "Product List Viewed", "Products Searched", "Product Clicked"),
-                *("Promotion Viewed", "Promotion Clicked", "Back In Stock Requested"),
-            ),
-            "custom-event",
-        ),
-        "identify": "identity",
-    }
-    assert expected.items() <= rows.items(), table
-    assert re.search(r"user-attributes +202 delivered", table)
-    assert "drop: no_identity" in table
-    curl = re.search(r"^  (curl .*)$", table, re.MULTILINE)
-    assert curl is not None
-    answer = subprocess.run(curl[1], shell=True, capture_output=True, text=True, check=True)
-    assert answer.stdout == '{"success": true}'
-    assert run.interrupt() == 0
+    with Run(tmp_path) as run:
+        table = run.text()
+        row = re.compile(r"^ ?(\S.{5,28}?)  +forward +(\S+) +20\d delivered", re.MULTILINE)
+        rows = {match[1].strip(): match[2] for match in row.finditer(table)}
+        assert ROWS.items() <= rows.items(), table
+        assert re.search(r"user-attributes +202 delivered", table)
+        assert "drop: no_identity" in table
+        curl = re.search(r"^  (curl .*)$", table, re.MULTILINE)
+        assert curl is not None
+        answer = subprocess.run(curl[1], shell=True, capture_output=True, text=True, check=True)
+        assert answer.stdout == '{"success": true}'
+        assert run.interrupt() == 0
     assert "Stopped." in run.text()
     wait_until(lambda: not children_of(tmp_path), "all of it is gone", 10)
     with socket.socket() as probe:
@@ -97,19 +107,19 @@ def test_it_shows_every_catalogue_row_delivered_and_stops_cleanly(tmp_path: Path
 @pytest.mark.timeout(120)
 def test_a_second_run_delivers_what_the_first_could_not(tmp_path: Path) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
-    first = Run(tmp_path, ATTENTIVE_API_TOKEN="real-token", ATTENTIVE_BASE_URL=nobody).up()
-    assert "not posted to a real Attentive account" in first.text()
     event = {"event": "Signed Up", "userId": "u-1", "messageId": message_id()}
-    assert first.post("/v1/track", event).status_code == 200
-    assert first.interrupt() == 0
+    with Run(tmp_path, ATTENTIVE_API_TOKEN="real-token", ATTENTIVE_BASE_URL=nobody) as first:
+        assert "not posted to a real Attentive account" in first.text()
+        assert first.post("/v1/track", event).status_code == 200
+        assert first.interrupt() == 0
 
-    second = Run(tmp_path, "--no-samples").up()
-    assert "1 events of earlier runs were still waiting" in second.text()
-    ledger = re.search(r"(http://\S+/_sandbox/ledger)", second.text())
-    assert ledger is not None
-    query = {"message_id": str(event["messageId"])}
-    wait_until(lambda: httpx.get(ledger[1], params=query, trust_env=False).json()["total"] == 1, "it is delivered", 30)
-    assert second.interrupt() == 0
+    with Run(tmp_path, "--no-samples") as second:
+        assert "1 events of earlier runs were still waiting" in second.text()
+        ledger = re.search(r"(http://\S+/_sandbox/ledger)", second.text())
+        assert ledger is not None
+        query = {"message_id": event["messageId"]}
+        wait_until(lambda: httpx.get(ledger[1], params=query, trust_env=False).json()["total"] == 1, "it arrives", 30)
+        assert second.interrupt() == 0
 
 
 @pytest.mark.parametrize(
