@@ -12,10 +12,19 @@ from arq.connections import ArqRedis
 from app import __version__
 from app.attentive.client import AttentiveClient
 from app.attentive.endpoints import BY_NAME
-from app.delivery.backlog import Lane, Pace
+from app.delivery.backlog import Lane
+from app.delivery.pace import Pace
 from app.metrics import DeliveryMetrics
 from app.settings import Settings, Topology
 from app.topology import all_lanes
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """When a held destination is asked next, in monotonic seconds, and how long the pause before was."""
+
+    due: float
+    pause_s: float
 
 
 @dataclass(slots=True)
@@ -32,6 +41,7 @@ class Desk:
     limits: dict[Lane, float]  # calls per second, where the settings say so
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     drains: "set[asyncio.Task[Any]]" = field(default_factory=set)  # the jobs under way
+    probes: dict[str, Probe] = field(default_factory=dict)  # of held destinations
     sweeps: int = 0
 
     @classmethod
@@ -71,7 +81,9 @@ class Desk:
 
     def pace(self, lane: Lane) -> Pace:
         """How fast this lane may send."""
-        return Pace.under(self.limits.get(lane, BY_NAME[lane.endpoint].calls_per_second))
+        if (limit := self.limits.get(lane)) is not None:
+            return Pace(limit, fixed=True)
+        return Pace(BY_NAME[lane.endpoint].calls_per_second)
 
     @contextmanager
     def draining(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -16,13 +16,14 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.attentive.client import AttentiveClient, Reply, Unreachable
 from app.attentive.endpoints import BY_NAME
-from app.delivery.backlog import Entry, Lane, LaneLease, Pace, Settlement, buried, done, held, retried
+from app.delivery.backlog import Entry, Lane, LaneLease, Settlement, buried, done, held, retried
 from app.delivery.connection import why_unavailable
 from app.delivery.dead_letters import DeadLetter
 from app.delivery.delivery import Delivery, Unreadable, event_key
 from app.delivery.group_commit import GroupCommit
 from app.delivery.journal import answer_facts, attempt_record
-from app.delivery.outcome import Delivered, Hold, RetryLater, Undeliverable, judge
+from app.delivery.outcome import Delivered, Hold, Outcome, RetryLater, Undeliverable, judge
+from app.delivery.pace import Pace
 from app.delivery.wake import wake_lane
 from app.metrics import DeliveryMetrics
 from workers.desk import Desk
@@ -116,7 +117,7 @@ class _Drain:
             if free <= 0:
                 await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
                 continue
-            claim = await self._lease.claim(free, len(self._held))
+            claim = await self._lease.claim(free, holding=len(self._held), under_way=len(self._sending))
             if claim.lost or claim.held:
                 return
             self._start(self._held[: claim.tokens])
@@ -164,10 +165,15 @@ class _Drain:
             return _bury_crashed(entry, delivery, bug)
 
     async def _send(self, entry: Entry, delivery: Delivery) -> Settlement:
+        if datetime.now(UTC) > delivery.deadline:
+            return _bury_expired(entry, delivery)
         reply = await self._attentive.send(BY_NAME[delivery.endpoint], delivery.body)
         now = datetime.now(UTC)
         outcome = judge(reply, attempt=delivery.attempt, now=now, deadline=delivery.deadline)
         self._observe(delivery, reply, outcome, now)
+        return replace(self._conclude(entry, delivery, reply, outcome), reply=reply)
+
+    def _conclude(self, entry: Entry, delivery: Delivery, reply: Reply | Unreachable, outcome: Outcome) -> Settlement:
         record = attempt_record(delivery, reply, outcome)
         match outcome:
             case Delivered():
@@ -212,6 +218,13 @@ class _Drain:
                 await asyncio.sleep(_SETTLE_AGAIN_S)
             else:
                 return [None] * len(settlements)
+
+
+def _bury_expired(entry: Entry, delivery: Delivery) -> Settlement:
+    """It waited past its deadline, through an outage or a hold: too late to be of use, kept to be replayed."""
+    reason, detail = "expired", "it waited past its deadline and was not sent again"
+    record = orjson.dumps({"endpoint": delivery.endpoint, "outcome": "dead letter", "reason": reason, "detail": detail})
+    return buried(entry, delivery, record, reason, DeadLetter.of(delivery, reason, detail, {}).to_json())
 
 
 def _bury_crashed(entry: Entry, delivery: Delivery, bug: Exception) -> Settlement:

@@ -1,17 +1,22 @@
 """The arq cron: each second it wakes every lane that has something due, whatever became of the hints."""
 
+import time
 from typing import Any, Final
 
 import structlog
 from redis.exceptions import RedisError
 
+from app.attentive.client import Reply
 from app.delivery.backlog import lanes_to_wake
 from app.delivery.connection import why_unavailable
 from app.delivery.journal import trim_journals
+from app.delivery.keys import DestinationKeys
 from app.delivery.wake import wake_lane
-from workers.desk import Desk
+from workers.desk import Desk, Probe
 
 _TRIM_EVERY: Final = 60  # sweeps
+FIRST_PROBE_S: Final = 2.0
+LONGEST_PROBE_S: Final = 60.0
 
 log = structlog.get_logger()
 
@@ -24,8 +29,32 @@ async def sweep(ctx: dict[str, Any]) -> None:
     try:
         for lane, turn in await lanes_to_wake(desk.redis, desk.lanes):
             await wake_lane(desk.redis, lane.destination, lane.endpoint, turn)
+        await resume_held(desk, now=time.monotonic())
         desk.sweeps += 1
         if desk.sweeps % _TRIM_EVERY == 0:
             await trim_journals(desk.redis, desk.destinations, desk.journal_life)
     except RedisError as failure:
         log.warning("sweep.interrupted", reason=why_unavailable(failure))
+
+
+async def resume_held(desk: Desk, *, now: float) -> None:
+    """Ask for each held destination, with growing pauses, whether its token works again; if so, end the hold.
+
+    `now` is monotonic seconds. Raises RedisError.
+    """
+    for name, client in desk.clients.items():
+        hold = DestinationKeys(name).hold
+        if not await desk.redis.exists(hold):
+            desk.probes.pop(name, None)
+            continue
+        probe = desk.probes.setdefault(name, Probe(now + FIRST_PROBE_S, FIRST_PROBE_S))
+        if now < probe.due:
+            continue
+        reply = await client.who_am_i()
+        works = isinstance(reply, Reply) and 200 <= reply.status < 300
+        log.info("destination.asked", destination=name, works=works)
+        if works:
+            await desk.redis.delete(hold)
+            continue
+        pause = min(probe.pause_s * 2, LONGEST_PROBE_S)
+        desk.probes[name] = Probe(now + pause, pause)

@@ -46,7 +46,7 @@ def arq_options(settings: Settings, desk: Desk) -> dict[str, Any]:
     """What arq's Worker is given."""
     return {
         "functions": [func(drain, name=DRAIN, keep_result=0, timeout=SLICE + timedelta(seconds=30), max_tries=1)],
-        "cron_jobs": [cron(sweep, name="sweep", second=set(range(60)), timeout=5, keep_result=0, run_at_startup=True)],
+        "cron_jobs": [cron(sweep, name="sweep", second=set(range(60)), timeout=20, keep_result=0, run_at_startup=True)],
         "redis_pool": open_redis(settings.redis_url.get_secret_value()),
         "job_serializer": orjson.dumps,
         "job_deserializer": orjson.loads,

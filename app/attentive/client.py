@@ -81,11 +81,18 @@ class AttentiveClient:
 
     async def send(self, endpoint: Endpoint, body: bytes) -> Reply | Unreachable:
         """POST one JSON body. Never raises for the network's or the server's sake; redirects are not followed."""
+        return await self._call("POST", endpoint.path, body)
+
+    async def who_am_i(self) -> Reply | Unreachable:
+        """Ask whose token this is: 200 with the company as JSON, or 401. It says nothing about the token's scopes."""
+        return await self._call("GET", "/v1/me", None)
+
+    async def _call(self, method: str, path: str, body: bytes | None) -> Reply | Unreachable:
         started = time.monotonic()
         try:
             async with (
                 asyncio.timeout(self._timeouts.total_s),
-                self._http.stream("POST", self._base_url + endpoint.path, content=body) as response,
+                self._http.stream(method, self._base_url + path, content=body) as response,
             ):
                 answer = await _read(response)
         except TimeoutError:

@@ -11,10 +11,12 @@ from typing import Any, Final, NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from app.attentive.client import Reply, Unreachable
 from app.delivery.connection import ANSWER_S
 from app.delivery.delivery import Delivery, Unreadable
 from app.delivery.keys import CONSUMER, GROUP, DestinationKeys, LaneKeys
 from app.delivery.outcome import Hold
+from app.delivery.pace import FAILURES_TO_STOP, LONGEST_STOP, SHARE, Pace, feedback_of
 from app.delivery.script import Argument, Script
 
 LEASE: Final = timedelta(seconds=6)  # a dead worker's lanes are free after this; the sweep wakes them within a second
@@ -37,20 +39,6 @@ class Lane:
 
     def __str__(self) -> str:
         return f"{self.destination}/{self.endpoint}"
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast a lane may send: `rate` calls a second, of which `burst` may be saved up."""
-
-    rate: float
-    burst: float
-
-    @classmethod
-    def under(cls, calls_per_second: float) -> "Pace":
-        """95 % of a limit, with so little saved up that no window of one second ever sees more than the limit."""
-        rate = calls_per_second * 0.95
-        return cls(rate, max(1.0, calls_per_second - rate))
 
 
 class Entry(NamedTuple):
@@ -87,6 +75,7 @@ class Settlement:
     due_ms: int = 0
     payload: bytes = field(default=b"", repr=False)  # of what waits on, or of the dead letter
     hold: Hold | None = None
+    reply: Reply | Unreachable | None = None  # what it says of the pace
 
 
 class LaneLease:
@@ -143,13 +132,16 @@ class LaneLease:
             if not str(refusal).startswith("BUSYGROUP"):
                 raise
 
-    async def claim(self, most: int, holding: int) -> Claim:
-        """Up to `most` sends that the pace allows now; `holding` deliveries are claimed and need only tokens."""
+    async def claim(self, most: int, *, holding: int, under_way: int) -> Claim:
+        """Up to `most` sends that the pace allows now; `holding` of them are claimed already."""
         keys = self._keys
         answer = await _CLAIM.run(
             self._redis,
             [keys.lease, keys.retry, keys.pace, keys.hold, keys.destination.hold, *keys.streams],
-            [self._owner, _ms(LEASE), most, holding, self._pace.rate, self._pace.burst, GROUP, CONSUMER],
+            [
+                *(self._owner, _ms(LEASE), most, holding, under_way),
+                *(self._pace.limit, int(self._pace.fixed), SHARE, FAILURES_TO_STOP, GROUP, CONSUMER),
+            ],
         )
         match answer:
             case [b"ok", tokens, entries, next_token, next_retry]:
@@ -188,7 +180,10 @@ class LaneLease:
         lane_hold = max((_ms(hold.wait) for hold in holds if not hold.whole_destination), default=0)
         destination_hold = max((_ms(hold.wait) for hold in holds if hold.whole_destination), default=0)
         args: list[Argument] = [GROUP, self._journal_entries, lane_hold, destination_hold]
-        args += [holds[0].reason if holds else "", len(settlements)]
+        feedback = feedback_of(settlement.reply for settlement in settlements if settlement.reply)
+        args += [holds[0].reason if holds else "", feedback.limit or "", int(feedback.throttled)]
+        args += [int(feedback.pause.total_seconds() * 1000), feedback.answered, feedback.failed]
+        args += [FAILURES_TO_STOP, _ms(LONGEST_STOP), len(settlements)]
         for end in settlements:
             args += (end.entry.stream, end.entry.id, end.verb, end.event_key, end.calls)
             args += (end.message_id, end.record, end.reason, end.due_ms, end.payload)
@@ -203,6 +198,7 @@ class LaneLease:
                 shared.journal,
                 keys.hold,
                 shared.hold,
+                keys.pace,
                 *keys.streams,
             ],
             args,

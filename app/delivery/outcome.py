@@ -11,7 +11,8 @@ from typing import Final
 from app.attentive.client import Reply, Unreachable
 from app.delivery.backoff import LONGEST_WAIT, LONGEST_WAIT_BUSY, backoff
 
-HOLD: Final = timedelta(seconds=30)
+HOLD: Final = timedelta(seconds=30)  # of an endpoint, after a 403
+HOLD_DESTINATION: Final = timedelta(minutes=10)  # after a 401; the sweep asks sooner whether the token works again
 _SHORTEST_BUSY_WAIT: Final = timedelta(seconds=1)
 
 
@@ -60,9 +61,9 @@ def judge(
         case Reply(status=status) if 200 <= status < 300:
             return Delivered(status)
         case Reply(status=401):
-            return Hold(whole_destination=True, reason="401: Attentive refuses the API token")
+            return Hold(True, "401: Attentive refuses the API token", HOLD_DESTINATION)
         case Reply(status=403):
-            return Hold(whole_destination=False, reason="403: the API token lacks this endpoint's scope")
+            return Hold(False, "403: the API token lacks this endpoint's scope", HOLD)
         case Reply(status=408 | 425 | 429 as status, retry_after=asked):
             wait = max(backoff(attempt, longest=LONGEST_WAIT_BUSY), asked or _SHORTEST_BUSY_WAIT)
             return _again(wait, f"HTTP {status}", False, now, deadline)

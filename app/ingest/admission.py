@@ -1,5 +1,6 @@
 """Back-pressure: requests that are put off because their source, its backlog or Redis has had enough for now."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,4 +63,4 @@ class Admission:
             raise Refused(429, "backlog_full", message, retry_after_s=BACKLOG_RETRY_S)
         if limit is not None and (wait := limit.take(events)) > 0:
             message = "this source sends more events a second than it may, send the same again"
-            raise Refused(429, "rate_limited", message, retry_after_s=max(1, round(wait + 0.5)))
+            raise Refused(429, "rate_limited", message, retry_after_s=max(1, math.ceil(wait)))

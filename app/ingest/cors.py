@@ -1,7 +1,7 @@
 """Cross-origin requests: a browser that cannot read an answer takes it for a broken network and sends the event again.
 
-So every answer carries the headers, errors too, and a preflight is answered without a write key. Requests without an
-Origin, which is all that servers send, pass untouched.
+So every answer carries the headers, errors too, and a preflight is answered without a write key. Events that come
+without an Origin, as all from servers do, pass untouched.
 """
 
 import re
@@ -38,11 +38,11 @@ class Cors:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         origin = header(scope, b"origin") if scope["type"] == "http" else None
-        if origin is None:
+        if origin is None and (scope["type"] != "http" or scope["method"] == "POST"):
             await self._app(scope, receive, send)
             return
         granted = self._grant(origin)
-        if scope["method"] == "OPTIONS":
+        if origin is not None and scope["method"] == "OPTIONS":
             await _preflight(send, granted, header(scope, b"access-control-request-headers"))
         else:
 
@@ -53,9 +53,9 @@ class Cors:
 
             await self._app(scope, receive, send_granted)
 
-    def _grant(self, origin: bytes) -> list[tuple[bytes, bytes]]:
-        vary = (b"vary", b"Origin")
-        if not self._origins.allow(origin.decode("latin-1")):
+    def _grant(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
+        vary = (b"vary", b"Origin")  # without an Origin too: what a cache keeps of that answer is not for browsers
+        if origin is None or not self._origins.allow(origin.decode("latin-1")):
             return [vary]
         return [
             vary,

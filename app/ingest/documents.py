@@ -19,11 +19,14 @@ def documents_router(write_keys: WriteKeys) -> APIRouter:
     router = APIRouter(tags=["tracking"])
 
     @router.get("/v1/projects/{write_key}/settings", summary="Settings for Segment's browser and mobile libraries")
+    @router.get("/v1/projects/{write_key}/settings/", include_in_schema=False)
     @router.get("/projects/{write_key}/settings", include_in_schema=False)
+    @router.get("/projects/{write_key}/settings/", include_in_schema=False)
     async def settings(write_key: str, request: Request) -> JSONResponse:
         if not write_keys.knows(write_key):
             return _unknown()
-        return JSONResponse(segment_settings(write_key, request.url.netloc, request.url.scheme), headers=_CACHE)
+        ours = request.base_url  # unlike `url`, it can be read whatever bytes the query is made of
+        return JSONResponse(segment_settings(write_key, ours.netloc, ours.scheme), headers=_CACHE)
 
     @router.get("/sourceConfig", summary="Source configuration for RudderStack's browser library")
     @router.get("/sourceConfig/", include_in_schema=False)

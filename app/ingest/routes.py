@@ -103,7 +103,8 @@ class TrackingRoutes:
         content = parse_json(body)
         sender = self._write_keys.sender(headers, scope["query_string"], content)
         _check_sender(sender, headers, body)
-        events = self._events(path, content, headers)
+        events = self._events(path, content)
+        _name_after_webhook(events, headers)
         self._admission.check(sender.destination, sender.limit, len(events))
         arrivals, refused = self._decide(path, events, content, sender)
         try:
@@ -114,7 +115,7 @@ class TrackingRoutes:
         self._metrics.accepted(sender.source, sender.key_number, len(arrivals), retiring=sender.retiring)
         return accepted_body(len(arrivals), refused) if refused else SUCCESS
 
-    def _events(self, path: TrackingPath, content: Any, headers: Mapping[bytes, bytes]) -> list[Any]:
+    def _events(self, path: TrackingPath, content: Any) -> list[Any]:
         """The events of a request, not yet checked. Raises Refused when the whole body is of no use."""
         if path.type is not None:
             return [content]
@@ -129,8 +130,6 @@ class TrackingRoutes:
         if len(events) > self._limits.batch_events:
             rule = f"batch: at most {self._limits.batch_events:,} events, this one has {len(events):,}"
             raise Refused(400, "batch_too_long", rule, field="batch")
-        if len(events) == 1 and isinstance(events[0], dict) and (given := webhook_id(headers)):
-            events[0].setdefault("messageId", given)  # the same on every retry of the sender
         return events
 
     def _decide(
@@ -141,7 +140,7 @@ class TrackingRoutes:
         if path.type is not None:
             return [self._event(_typed(events[0], path.type), sender, received_at)], []
         shared = _shared_parts(content) if events[0] is not content else {}
-        shared_bytes = min(len(orjson.dumps(shared)), self._limits.event_bytes) if shared else 0
+        shared_bytes = min(len(_json_of(shared)), self._limits.event_bytes) if shared else 0
         arrivals: list[Arrival] = []
         refused: list[tuple[int, Refused]] = []
         for index, event in enumerate(events):
@@ -162,10 +161,7 @@ class TrackingRoutes:
         """One event, decided. `shared_bytes` is how much of its size may be the batch's. Raises Refused."""
         if isinstance(raw, dict):
             raw.pop("writeKey", None)
-        try:
-            original = orjson.dumps(raw)
-        except TypeError:
-            raise _too_deep() from None
+        original = _json_of(raw)
         if len(original) > self._limits.event_bytes + shared_bytes:
             raise Refused(400, "event_too_large", f"the event is larger than {self._limits.event_bytes:,} bytes")
         try:
@@ -189,6 +185,21 @@ def _check_sender(sender: Sender, headers: Mapping[bytes, bytes], body: bytes) -
         raise Refused(403, "origin_not_allowed", message, field="Origin")
     if sender.signing is not None and not sender.signing.verified(headers, body):
         raise Refused(401, "signature_invalid", "the signature is missing, wrong or too old")
+
+
+def _name_after_webhook(events: Sequence[Any], headers: Mapping[bytes, bytes]) -> None:
+    """A single event without an id of its own gets the webhook's, which is the same on every retry of the sender."""
+    if (given := webhook_id(headers)) is None or len(events) != 1:
+        return
+    if isinstance(event := events[0], dict) and event.get("messageId") in (None, ""):
+        event["messageId"] = given
+
+
+def _json_of(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        raise _too_deep() from None
 
 
 def _typed(event: Any, kind: str) -> Any:

@@ -7,8 +7,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_BLANKS = re.compile(r"[\s_-]+")
+_BETWEEN = re.compile(r"[\s_-]+")
 
 ALIASES: Final = {
     "Viewed Product": "Product Viewed",
@@ -37,5 +36,5 @@ ALIASES: Final = {
 
 @lru_cache(maxsize=4096)
 def folded(name: str) -> str:
-    """The name without case, camel humps and the choice of blank, `_` or `-`: "orderCompleted", "order completed"."""
-    return _BLANKS.sub(" ", _CAMEL.sub(" ", name)).strip().casefold()
+    """The name without case and whatever parts its words: "orderCompleted", "order_completed", "ORDER  COMPLETED"."""
+    return _BETWEEN.sub("", name).casefold()

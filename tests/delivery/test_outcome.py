@@ -8,7 +8,7 @@ import pytest
 
 from app.attentive.client import Reply, Unreachable
 from app.delivery.backoff import LONGEST_WAIT, LONGEST_WAIT_BUSY, backoff
-from app.delivery.outcome import HOLD, Delivered, Hold, Outcome, RetryLater, Undeliverable, judge
+from app.delivery.outcome import HOLD, HOLD_DESTINATION, Delivered, Hold, Outcome, RetryLater, Undeliverable, judge
 from tests.builders import NOW
 
 LATER: Final = NOW + timedelta(hours=24)
@@ -57,16 +57,18 @@ def test_what_would_fail_again_is_given_up_at_once(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "whole_destination"),
+    ("status", "whole_destination", "wait"),
     [
-        pytest.param(401, True, id="a refused key stops the whole destination"),
-        pytest.param(403, False, id="a missing scope stops its endpoint alone"),
+        pytest.param(401, True, HOLD_DESTINATION, id="a refused key stops the whole destination"),
+        pytest.param(403, False, HOLD, id="a missing scope stops its endpoint alone"),
     ],
 )
-def test_our_keys_fault_holds_everything_and_spends_no_attempt(status: int, whole_destination: bool) -> None:
+def test_our_keys_fault_holds_everything_and_spends_no_attempt(
+    status: int, whole_destination: bool, wait: timedelta
+) -> None:
     outcome = judged(Reply(status), deadline=NOW - timedelta(hours=1))
     assert isinstance(outcome, Hold)
-    assert (outcome.whole_destination, outcome.wait) == (whole_destination, HOLD)
+    assert (outcome.whole_destination, outcome.wait) == (whole_destination, wait)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 -- are claimed as there are tokens, high before normal before low. One step, so no token is taken for nothing.
 --
 -- KEYS  lease, retry, pace, lane hold, destination hold, high, normal, low
--- ARGV  owner, lease in ms, most to hand out, how many the drain already holds and only needs tokens for,
---       tokens per second, most tokens saved up, group, consumer
+-- ARGV  owner, lease in ms, most to hand out, how many the drain already holds and only needs tokens for, calls under
+--       way, limit in calls per second, 1 when Attentive's own figure may only lower it, share of the limit to use,
+--       failures in a row after which one call at a time goes out, group, consumer
 -- Returns  {'lost'} | {'held', ms} |
 --          {'ok', tokens for those it holds, {{stream number, entry id, payload}…}, ms to the next token, ms to the
 --           next retry or -1}
@@ -12,8 +13,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 local held = math.max(redis.call('PTTL', KEYS[4]), redis.call('PTTL', KEYS[5]))
 if held > 0 then return {'held', held} end
 
-local most, holding = tonumber(ARGV[3]), tonumber(ARGV[4])
-local rate, burst = tonumber(ARGV[5]), tonumber(ARGV[6])
+local most, holding, under_way = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + time[2] / 1000
 
@@ -22,20 +22,26 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now_ms, 'LI
   redis.call('ZREM', KEYS[2], member)
 end
 
-local pace = redis.call('HMGET', KEYS[3], 'tokens', 'at')
-local tokens = burst
-if pace[1] and pace[2] then
-  tokens = math.min(burst, tonumber(pace[1]) + math.max(0, now_ms - tonumber(pace[2])) / 1000 * rate)
-end
+local pace = redis.call('HMGET', KEYS[3], 'tokens', 'at', 'limit', 'cut', 'pause', 'failures')
+local limit, learned = tonumber(ARGV[6]), tonumber(pace[3])
+if learned then limit = ARGV[7] == '1' and math.min(limit, learned) or learned end
+local burst = math.max(1, limit * (1 - tonumber(ARGV[8])))
+local passed = pace[2] and math.max(0, now_ms - tonumber(pace[2])) / 1000 or 0
+local cut = math.min(1, tonumber(pace[4] or 1) + passed / 20) -- halved by a 429, whole again 10 s later
+local rate = limit * tonumber(ARGV[8]) * cut
+local tokens = pace[1] and math.min(burst, tonumber(pace[1]) + passed * rate) or burst
 local granted = math.min(most, math.floor(tokens))
+local paused = math.max(0, tonumber(pace[5] or 0) - now_ms)
+if paused > 0 then granted = 0 end
+if tonumber(pace[6] or 0) >= tonumber(ARGV[9]) then granted = under_way > 0 and 0 or math.min(granted, 1) end
 local for_held = math.min(holding, granted)
 
 local function read(stream, count)
-  local call = {'XREADGROUP', 'GROUP', ARGV[7], ARGV[8], 'COUNT', count, 'STREAMS', stream, '>'}
+  local call = {'XREADGROUP', 'GROUP', ARGV[10], ARGV[11], 'COUNT', count, 'STREAMS', stream, '>'}
   local answer = redis.pcall(unpack(call))
   if answer and answer.err then
     -- A group that is gone is made again; reading starts at the beginning, for nothing settled is left in a stream.
-    redis.call('XGROUP', 'CREATE', stream, ARGV[7], '0', 'MKSTREAM')
+    redis.call('XGROUP', 'CREATE', stream, ARGV[10], '0', 'MKSTREAM')
     answer = redis.call(unpack(call))
   end
   return answer and answer[1] and answer[1][2] or {}
@@ -51,8 +57,8 @@ for i = 6, 8 do
 end
 
 tokens = tokens - for_held - #claimed
-redis.call('HSET', KEYS[3], 'tokens', string.format('%.4f', tokens), 'at', string.format('%.3f', now_ms))
-local next_token = tokens >= 1 and 0 or math.ceil((1 - tokens) / rate * 1000)
+redis.call('HSET', KEYS[3], 'tokens', string.format('%.4f', tokens), 'at', string.format('%.3f', now_ms), 'cut', cut)
+local next_token = math.max(paused, tokens >= 1 and 0 or math.ceil((1 - tokens) / rate * 1000))
 local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
 local next_retry = first[2] and math.max(0, math.ceil(tonumber(first[2]) - now_ms)) or -1
-return {'ok', for_held, claimed, next_token, next_retry}
+return {'ok', for_held, claimed, math.ceil(next_token), next_retry}

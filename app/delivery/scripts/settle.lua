@@ -2,13 +2,36 @@
 -- its stream, for the end of a hold), or is a dead letter. An entry that somebody else settled is left alone, so that a
 -- drain that was thought dead changes nothing.
 --
--- KEYS  retry, dead, books, parts, journal, lane hold, destination hold, high, normal, low
--- ARGV  group, journal length, lane hold in ms, destination hold in ms, reason of the hold, number of deliveries; then
---       each: stream number, entry id, verb (done | retry | held | dead), event key, calls of that event, message id,
---       journal record, reason, when due (epoch ms), payload
+-- KEYS  retry, dead, books, parts, journal, lane hold, destination hold, pace, high, normal, low
+-- ARGV  group, journal length, lane hold in ms, destination hold in ms, reason of the hold; what the answers say of the
+--       pace: limit or '', 1 after a 429, ms to pause, calls answered, calls failed, failures in a row that stop the
+--       lane, longest stop in ms; number of deliveries; then each: stream number, entry id, verb (done | retry | held |
+--       dead), event key, calls of that event, message id, journal record, reason, when due (epoch ms), payload
 -- Returns  how many were settled here
 if tonumber(ARGV[3]) > 0 then redis.call('SET', KEYS[6], ARGV[5], 'PX', ARGV[3]) end
 if tonumber(ARGV[4]) > 0 then redis.call('SET', KEYS[7], ARGV[5], 'PX', ARGV[4]) end
+
+local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+if ARGV[6] ~= '' then redis.call('HSET', KEYS[8], 'limit', ARGV[6]) end
+if ARGV[7] == '1' then
+  -- Calls that were under way together are refused together: they cut the pace once.
+  local pace = redis.call('HMGET', KEYS[8], 'cut', 'cut_at')
+  if now_ms - tonumber(pace[2] or 0) > 1000 then
+    redis.call('HSET', KEYS[8], 'cut', math.max(0.05, tonumber(pace[1] or 1) / 2), 'cut_at', now_ms)
+  end
+end
+if tonumber(ARGV[8]) > 0 then redis.call('HSET', KEYS[8], 'pause', now_ms + tonumber(ARGV[8])) end
+if tonumber(ARGV[9]) > 0 then
+  redis.call('HDEL', KEYS[8], 'failures', 'stops')
+elseif tonumber(ARGV[10]) > 0 then
+  local failures = redis.call('HINCRBY', KEYS[8], 'failures', ARGV[10])
+  if failures >= tonumber(ARGV[11]) and redis.call('EXISTS', KEYS[6]) == 0 then
+    local stops = redis.call('HINCRBY', KEYS[8], 'stops', 1)
+    local stop_ms = math.min(tonumber(ARGV[12]), 1000 * 2 ^ math.min(stops - 1, 10))
+    redis.call('SET', KEYS[6], 'Attentive does not answer', 'PX', string.format('%d', stop_ms))
+  end
+end
 
 local function close(key, calls, reason)
   if calls > 1 then
@@ -20,9 +43,9 @@ local function close(key, calls, reason)
   redis.call('HINCRBY', KEYS[3], reason and ('dead:' .. reason) or 'delivered', 1)
 end
 
-local settled, arg = 0, 7
-for _ = 1, tonumber(ARGV[6]) do
-  local stream, id, verb, key = KEYS[8 + tonumber(ARGV[arg])], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3]
+local settled, arg = 0, 14
+for _ = 1, tonumber(ARGV[13]) do
+  local stream, id, verb, key = KEYS[9 + tonumber(ARGV[arg])], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3]
   local calls, message_id, record, reason = tonumber(ARGV[arg + 4]), ARGV[arg + 5], ARGV[arg + 6], ARGV[arg + 7]
   if redis.call('XACK', stream, ARGV[1], id) == 1 then
     settled = settled + 1

@@ -1,0 +1,87 @@
+"""Attentive strict, silent or refusing: the gateway keeps limits, stops hammering, and comes back by itself."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.embedded import find_redis
+from app.sandbox import SandboxConfig
+from tests.stack import Stack, message_id, stack, wait_until
+
+PATH = "/v1/events/custom"
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    config = SandboxConfig.model_validate(getattr(request, "param", {}))
+    with stack(tmp_path, find_redis(), sandbox=config) as running:
+        yield running
+
+
+def send(gateway: Stack, number: int) -> list[str]:
+    """Post that many events; their message ids."""
+    batch: list[dict[str, Any]] = [
+        {"type": "track", "event": "Signed Up", "userId": "u-1", "messageId": message_id()} for _ in range(number)
+    ]
+    assert gateway.post("/v1/batch", {"batch": batch}).status_code == 200
+    return [event["messageId"] for event in batch]
+
+
+def all_arrive_once(gateway: Stack, ids: list[str], within_s: float = 40) -> None:
+    wait_until(lambda: gateway.waiting() == 0, "nothing waits", within_s)
+    assert Counter(call["body"]["externalEventId"] for call in gateway.ledger(path=PATH)) == Counter(ids)
+
+
+@pytest.mark.parametrize("gateway", [{"limits": {PATH: 40}}], indirect=True, ids=["a quarter of the documented limit"])
+def test_a_lower_limit_is_learned_from_the_headers(gateway: Stack) -> None:
+    ids = send(gateway, 200)
+    all_arrive_once(gateway, ids)
+    refused = gateway.summary()["rate_limited"]
+    assert refused <= 30, "only what was under way before the first answer may be refused"
+
+
+@pytest.mark.parametrize(
+    "gateway", [{"limits": {PATH: 20}, "rate_headers": False}], indirect=True, ids=["no header tells the limit"]
+)
+def test_a_limit_that_no_header_tells_is_found_by_halving(gateway: Stack) -> None:
+    ids = send(gateway, 150)
+    all_arrive_once(gateway, ids)
+    summary = gateway.summary()
+    assert summary["rate_limited"] < 150, "most calls are accepted at once"
+
+
+def test_a_silent_attentive_is_not_hammered_and_everything_arrives_later(gateway: Stack) -> None:
+    gateway.fault(kind="reset", path=PATH)
+    ids = send(gateway, 300)
+    wait_until(lambda: "Attentive does not answer" in gateway.run("destinations", "list").stdout, "the lane stops")
+    asked = gateway.summary()["calls"][PATH]["unanswered"]
+    assert asked < 150, "a run of failures stops the lane long before all 300 are tried"
+    gateway.heal()
+    all_arrive_once(gateway, ids, 60)
+
+
+def test_a_token_that_works_again_ends_the_hold_by_itself(gateway: Stack) -> None:
+    sandbox = gateway.sandbox.url
+    assert gateway.http.patch(f"{sandbox}/_sandbox/keys/sandbox", json={"revoked": True}).status_code == 200
+    ids = send(gateway, 5)
+    wait_until(lambda: "401: Attentive refuses" in gateway.run("destinations", "list").stdout, "it is held")
+    tested = gateway.run("destinations", "test")
+    assert (tested.returncode, "does not work" in tested.stdout) == (1, True)
+    assert gateway.http.patch(f"{sandbox}/_sandbox/keys/sandbox", json={"revoked": False}).status_code == 200
+    all_arrive_once(gateway, ids)
+    assert gateway.run("destinations", "test").returncode == 0
+
+
+def test_a_missing_scope_holds_only_its_endpoint_until_an_operator_resumes(gateway: Stack) -> None:
+    gateway.fault(kind="status", status=403, path=PATH, count=1)
+    ids = send(gateway, 1)
+    wait_until(lambda: "403: the API token lacks" in gateway.run("destinations", "list").stdout, "it is held")
+    page = {"type": "identify", "userId": "u-9", "traits": {"email": "jo@example.com"}, "messageId": message_id()}
+    assert gateway.post("/v1/identify", page).status_code == 200
+    wait_until(lambda: len(gateway.ledger(contains="jo@example.com")) == 1, "other endpoints go on")
+    resumed = gateway.run("destinations", "resume", "acme")
+    assert resumed.stdout.strip() == "1 holds ended"
+    all_arrive_once(gateway, ids)
