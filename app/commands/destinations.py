@@ -47,7 +47,7 @@ def list_destinations() -> None:
 
 
 @commands.command("test")
-def test_token(name: Name = None) -> None:
+def ask_whose_token(name: Name = None) -> None:
     """Ask Attentive whose token each destination has. Nothing is changed and nobody is written to."""
     topology = load_topology(load_settings())
     wanted = [name] if name is not None else list(topology.destinations)

@@ -18,7 +18,7 @@ def seconds(number: float) -> timedelta:
         pytest.param([], Feedback(), id="nothing says nothing"),
         pytest.param([Reply(200, limit=150)], Feedback(limit=150, answered=1), id="a header tells the limit"),
         pytest.param(
-            [Reply(200, limit=150), Reply(200, limit=40)], Feedback(limit=40, answered=2), id="the last counts"
+            [Reply(200, limit=150), Reply(200, limit=40)], Feedback(limit=40, answered=2), id="the last one counts"
         ),
         pytest.param([Reply(200, limit=40), Reply(200)], Feedback(limit=40, answered=2), id="silence changes nothing"),
         pytest.param([Reply(200, limit=0)], Feedback(answered=1), id="a limit of nothing is no limit"),
