@@ -71,6 +71,7 @@ def health_router(observed: Observed) -> APIRouter:
 async def _read_families(observed: Observed) -> list[Metric]:
     """The sums and depths kept in Redis, the same whichever process is asked."""
     received, replayed, ended, waiting = metrics.events_family()
+    unchanged = metrics.unchanged_family()
     for books in await read_books(observed.redis, observed.destinations):
         labels = [books.destination]
         received.add_metric(labels, books.received)
@@ -81,10 +82,11 @@ async def _read_families(observed: Observed) -> list[Metric]:
         for reason, count in books.dead.items():
             ended.add_metric([*labels, "dead_lettered", reason], count)
         waiting.add_metric(labels, books.waiting)
+        unchanged.add_metric(labels, books.unchanged)
     depth = metrics.depth_family()
     for lane in await lane_depths(observed.redis, observed.lanes):
         where = [lane.lane.destination, lane.lane.endpoint]
         for priority, count in zip(("high", "normal", "low"), lane.by_priority, strict=True):
             depth.add_metric([*where, priority], count)
         depth.add_metric([*where, "retry"], lane.retries)
-    return [received, replayed, ended, waiting, depth]
+    return [received, replayed, ended, waiting, unchanged, depth]

@@ -119,6 +119,13 @@ def events_family() -> tuple[CounterMetricFamily, CounterMetricFamily, CounterMe
     )
 
 
+def unchanged_family() -> CounterMetricFamily:
+    """An empty family for the calls that were spared."""
+    return CounterMetricFamily(
+        "gateway_calls_unchanged", "Calls left out: they say what Attentive already knows", labels=["destination"]
+    )
+
+
 def depth_family() -> GaugeMetricFamily:
     """An empty family for what waits in the lanes."""
     return GaugeMetricFamily(

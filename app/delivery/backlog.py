@@ -17,6 +17,7 @@ from app.delivery.delivery import Delivery, Unreadable
 from app.delivery.keys import CONSUMER, GROUP, DestinationKeys, LaneKeys
 from app.delivery.outcome import Hold
 from app.delivery.pace import FAILURES_TO_STOP, LONGEST_STOP, SHARE, Pace, feedback_of
+from app.delivery.said import said
 from app.delivery.script import Argument, Script
 
 LEASE: Final = timedelta(seconds=6)  # a dead worker's lanes are free after this; the sweep wakes them within a second
@@ -74,6 +75,7 @@ class Settlement:
     reason: str = ""
     due_ms: int = 0
     payload: bytes = field(default=b"", repr=False)  # of what waits on, or of the dead letter
+    said: tuple[str, bytes] | None = None  # whom the call is about and what it says, see said.py
     hold: Hold | None = None
     reply: Reply | Unreachable | None = None  # what it says of the pace
 
@@ -175,7 +177,10 @@ class LaneLease:
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """Write how attempts ended, in one step. Raises RedisError: then none of it is written."""
-        keys = self._keys
+        keys, shared = self._keys, self._keys.destination
+        fixed = [keys.retry, shared.dead, shared.books, shared.parts, shared.journal, keys.hold, shared.hold, keys.pace]
+        fixed += keys.streams
+        first_remembered = len(fixed)
         holds = [settlement.hold for settlement in settlements if settlement.hold]
         lane_hold = max((_ms(hold.wait) for hold in holds if not hold.whole_destination), default=0)
         destination_hold = max((_ms(hold.wait) for hold in holds if hold.whole_destination), default=0)
@@ -184,25 +189,16 @@ class LaneLease:
         args += [holds[0].reason if holds else "", feedback.limit or "", int(feedback.throttled)]
         args += [int(feedback.pause.total_seconds() * 1000), feedback.answered, feedback.failed]
         args += [FAILURES_TO_STOP, _ms(LONGEST_STOP), len(settlements)]
+        remembered: list[str] = []
         for end in settlements:
             args += (end.entry.stream, end.entry.id, end.verb, end.event_key, end.calls)
             args += (end.message_id, end.record, end.reason, end.due_ms, end.payload)
-        shared = keys.destination
-        await _SETTLE.run(
-            self._redis,
-            [
-                keys.retry,
-                shared.dead,
-                shared.books,
-                shared.parts,
-                shared.journal,
-                keys.hold,
-                shared.hold,
-                keys.pace,
-                *keys.streams,
-            ],
-            args,
-        )
+            if end.said is None:
+                args += (0, b"")
+            else:
+                remembered.append(keys.destination.said(end.said[0]))
+                args += (first_remembered + len(remembered), end.said[1])
+        await _SETTLE.run(self._redis, [*fixed, *remembered], args)
 
 
 async def lanes_to_wake(redis: Redis, lanes: Sequence[Lane]) -> list[tuple[Lane, int]]:
@@ -276,7 +272,8 @@ async def lane_depths(redis: Redis, lanes: Sequence[Lane]) -> list[LaneDepth]:
 
 def done(entry: Entry, delivery: Delivery, record: bytes) -> Settlement:
     """Attentive accepted it."""
-    return Settlement(entry, "done", delivery.event_key, delivery.calls, delivery.message_id, record)
+    what = said(delivery.endpoint, delivery.body)
+    return Settlement(entry, "done", delivery.event_key, delivery.calls, delivery.message_id, record, said=what)
 
 
 def retried(entry: Entry, delivery: Delivery, record: bytes, wait: timedelta) -> Settlement:

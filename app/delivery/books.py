@@ -21,6 +21,7 @@ class Books:
     delivered: int
     dropped: Mapping[str, int]  # by reason
     dead: Mapping[str, int]  # by reason
+    unchanged: int = 0  # calls left out because they say what Attentive already knows
 
     @property
     def waiting(self) -> int:
@@ -49,6 +50,7 @@ def _books(destination: str, page: Mapping[str, int]) -> Books:
         delivered=page.get("delivered", 0),
         dropped=_by_reason(page, "dropped:"),
         dead=_by_reason(page, "dead:"),
+        unchanged=page.get("unchanged", 0),
     )
 
 

@@ -28,7 +28,7 @@ class Step:
 
     at: datetime
     message_id: str
-    step: str  # received | repeat | attempt | replayed
+    step: str  # received | repeat | unchanged | attempt | replayed
     destination: str
     facts: dict[str, Any] = field(default_factory=dict)
 

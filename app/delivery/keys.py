@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 GROUP: Final = "workers"  # the consumer group of every lane stream
+SAID_LIFE_S: Final = 30 * 86_400  # after this, the same is said once more
 CONSUMER: Final = "drain"  # one name for all: a lane has one drain at a time, and the next one inherits what is pending
 SEEN_BUCKET_S: Final = 8 * 3600
 SEEN_BUCKETS: Final = 4  # this one and three before it: a message id is remembered for 24 to 32 hours
@@ -44,6 +45,10 @@ class DestinationKeys:
     def parts(self) -> str:
         """Hash: calls still open of events that became several calls."""
         return f"{self.prefix}:parts"
+
+    def said(self, person: str) -> str:
+        """What was last said about a person to one endpoint: `p` and a digest while it waits, `d` once accepted."""
+        return f"{self.prefix}:said:{person}"
 
     @property
     def hold(self) -> str:

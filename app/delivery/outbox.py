@@ -10,8 +10,10 @@ from redis.exceptions import NoScriptError, RedisError
 
 from app.delivery.arrival import Arrival
 from app.delivery.connection import QueueUnavailable, why_unavailable
+from app.delivery.delivery import Delivery
 from app.delivery.group_commit import GroupCommit
-from app.delivery.keys import SEEN_BUCKET_S, SEEN_BUCKETS, DestinationKeys, LaneKeys
+from app.delivery.keys import SAID_LIFE_S, SEEN_BUCKET_S, SEEN_BUCKETS, DestinationKeys, LaneKeys
+from app.delivery.said import said
 from app.delivery.script import Argument, Script
 
 REQUESTS_PER_FLUSH: Final = 256
@@ -85,6 +87,7 @@ class _Flush:
         self.endpoints: list[str] = []
         dead_letters = SEEN_BUCKETS + 2  # where `dead` stands among the keys, from 1
         streams_of: dict[str, int] = {}
+        remembered: dict[str, int] = {}  # keys of what was last said, numbered from 1
         events: list[Argument] = []
         for arrival in arrivals:
             letters = arrival.dead_letter
@@ -97,14 +100,32 @@ class _Flush:
                     lane = LaneKeys(shared, delivery.endpoint)
                     self.keys += (*lane.streams, lane.lease, lane.turn)
                     self.endpoints.append(delivery.endpoint)
-                events += (first + delivery.priority, delivery.to_json())
+                events += (first + delivery.priority, delivery.to_json(), *_said_by(delivery, shared, remembered))
             if letters is not None:
-                events += (dead_letters, letters)
+                events += (dead_letters, letters, 0, b"")
+        if remembered:
+            events = [argument + len(self.keys) if type(argument) is _Said else argument for argument in events]
         self.args: list[Argument] = [
             SEEN_BUCKETS,
             _SEEN_LIFE_S,
             journal_entries,
             len(self.endpoints),
             len(arrivals),
+            SAID_LIFE_S,
             *events,
         ]
+        self.keys += remembered
+
+
+class _Said(int):
+    """The number of a remembered key; where the keys of the lanes end is known only later."""
+
+
+def _said_by(delivery: Delivery, shared: DestinationKeys, remembered: dict[str, int]) -> tuple[Argument, Argument]:
+    """The two arguments that tell enqueue.lua what this call says about whom."""
+    what = said(delivery.endpoint, delivery.body)
+    if what is None:
+        return 0, b""
+    person, digest = what
+    number = remembered.setdefault(shared.said(person), len(remembered) + 1)
+    return _Said(number), digest

@@ -2,11 +2,13 @@
 -- its stream, for the end of a hold), or is a dead letter. An entry that somebody else settled is left alone, so that a
 -- drain that was thought dead changes nothing.
 --
--- KEYS  retry, dead, books, parts, journal, lane hold, destination hold, pace, high, normal, low
+-- KEYS  retry, dead, books, parts, journal, lane hold, destination hold, pace, high, normal, low; then what
+--       was last said to whom
 -- ARGV  group, journal length, lane hold in ms, destination hold in ms, reason of the hold; what the answers say of the
 --       pace: limit or '', 1 after a 429, ms to pause, calls answered, calls failed, failures in a row that stop the
 --       lane, longest stop in ms; number of deliveries; then each: stream number, entry id, verb (done | retry | held |
---       dead), event key, calls of that event, message id, journal record, reason, when due (epoch ms), payload
+--       dead), event key, calls of that event, message id, journal record, reason, when due (epoch ms), payload, index
+--       into KEYS of what was last said (0: not remembered), digest of what this said
 -- Returns  how many were settled here
 if tonumber(ARGV[3]) > 0 then redis.call('SET', KEYS[6], ARGV[5], 'PX', ARGV[3]) end
 if tonumber(ARGV[4]) > 0 then redis.call('SET', KEYS[7], ARGV[5], 'PX', ARGV[4]) end
@@ -43,6 +45,16 @@ local function close(key, calls, reason)
   redis.call('HINCRBY', KEYS[3], reason and ('dead:' .. reason) or 'delivered', 1)
 end
 
+-- Accepted: remembered as said. Given up: forgotten. Unless something newer about the same person is on its way.
+local function remember(index, digest, accepted)
+  if index == 0 or redis.call('GET', KEYS[index]) ~= 'p' .. digest then return end
+  if accepted then
+    redis.call('SET', KEYS[index], 'd' .. digest, 'KEEPTTL')
+  else
+    redis.call('DEL', KEYS[index])
+  end
+end
+
 local settled, arg = 0, 14
 for _ = 1, tonumber(ARGV[13]) do
   local stream, id, verb, key = KEYS[9 + tonumber(ARGV[arg])], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3]
@@ -56,12 +68,14 @@ for _ = 1, tonumber(ARGV[13]) do
       redis.call('XADD', stream, '*', 'd', ARGV[arg + 9])
     elseif verb == 'dead' then
       redis.call('XADD', KEYS[2], '*', 'd', ARGV[arg + 9])
+      remember(tonumber(ARGV[arg + 10]), ARGV[arg + 11], false)
       close(key, calls, reason)
     else
+      remember(tonumber(ARGV[arg + 10]), ARGV[arg + 11], true)
       close(key, calls, nil)
     end
     redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[2], '*', 'm', message_id, 's', 'attempt', 'd', record)
   end
-  arg = arg + 10
+  arg = arg + 12
 end
 return settled
