@@ -11,7 +11,7 @@ from arq.connections import ArqRedis
 
 from app import __version__
 from app.attentive.client import AttentiveClient
-from app.attentive.endpoints import BY_NAME
+from app.attentive.endpoints import BY_NAME, ENDPOINTS
 from app.delivery.backlog import Lane
 from app.delivery.pace import Pace
 from app.metrics import DeliveryMetrics
@@ -59,7 +59,7 @@ class Desk:
                     destination.base_url,
                     destination.api_token.get_secret_value(),
                     user_agent=f"attentive-gateway/{__version__}",
-                    connections=settings.concurrency * 2,
+                    connections=settings.concurrency * len(ENDPOINTS),  # no endpoint waits for another's
                 )
                 for name, destination in topology.destinations.items()
             },

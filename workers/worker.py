@@ -16,6 +16,7 @@ import structlog
 import uvicorn
 import uvloop
 from arq import Worker, cron, func
+from arq.connections import ArqRedis
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from redis.exceptions import OutOfMemoryError, RedisError
@@ -29,7 +30,7 @@ from app.logs import set_up_logging
 from app.main import calm_garbage_collection, warn_unless_durable
 from app.metrics import DeliveryMetrics
 from app.settings import Settings, Topology, load_settings
-from app.topology import load_topology
+from app.topology import all_lanes, load_topology
 from workers.desk import Desk
 from workers.drain import SLICE, drain
 from workers.sweep import sweep
@@ -60,7 +61,7 @@ def arq_options(settings: Settings, desk: Desk) -> dict[str, Any]:
 
 async def run_worker(settings: Settings, topology: Topology) -> None:
     """Work until SIGTERM or SIGINT; then finish what is under way, hand the lanes back, and return."""
-    redis = open_redis(settings.redis_url.get_secret_value())
+    redis = _open_for_drains(settings, topology)
     registry = CollectorRegistry()
     desk = Desk.open(redis, settings, topology, DeliveryMetrics(registry))
     loop = asyncio.get_running_loop()
@@ -75,6 +76,11 @@ async def run_worker(settings: Settings, topology: Topology) -> None:
     await desk.close()
     await redis.aclose()
     log.info("worker.stopped")
+
+
+def _open_for_drains(settings: Settings, topology: Topology) -> ArqRedis:
+    """Redis with connections for all: each drain keeps one while it waits for its lane, and needs one to settle."""
+    return open_redis(settings.redis_url.get_secret_value(), connections=2 * len(all_lanes(topology)) + 32)
 
 
 async def _work(settings: Settings, desk: Desk) -> None:
@@ -150,8 +156,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     settings = load_settings()
     set_up_logging(settings.log_level, settings.log_format, component="worker")
-    redis = open_redis(settings.redis_url.get_secret_value())
-    desk = Desk.open(redis, settings, load_topology(settings), DeliveryMetrics(CollectorRegistry()))
+    topology = load_topology(settings)
+    redis = _open_for_drains(settings, topology)
+    desk = Desk.open(redis, settings, topology, DeliveryMetrics(CollectorRegistry()))
 
     async def take_over_signals(_ctx: dict[str, Any]) -> None:
         main_task = asyncio.current_task()
