@@ -10,6 +10,9 @@
 --       dead), event key, calls of that event, message id, journal record, reason, when due (epoch ms), payload, index
 --       into KEYS of what was last said (0: not remembered), digest of what this said
 -- Returns  how many were settled here
+-- A full Redis refuses a script whose first write takes memory. This one takes none and lets the others through: attempts
+-- must be settled when Redis is full, for nothing else makes room.
+redis.call('PEXPIRE', KEYS[8], 3600000)
 if tonumber(ARGV[3]) > 0 then redis.call('SET', KEYS[6], ARGV[5], 'PX', ARGV[3]) end
 if tonumber(ARGV[4]) > 0 then redis.call('SET', KEYS[7], ARGV[5], 'PX', ARGV[4]) end
 
