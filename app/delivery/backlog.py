@@ -94,8 +94,8 @@ class LaneLease:
 
     async def acquire(self) -> bool:
         """True when the lane is ours now."""
-        keys = [self._keys.lease, self._keys.turn]
-        return bool(await _ACQUIRE.run(self._redis, keys, [self._owner, _ms(LEASE)]))
+        keys = [self._keys.lease, self._keys.turn, *self._keys.streams]
+        return bool(await _ACQUIRE.run(self._redis, keys, [self._owner, _ms(LEASE), GROUP]))
 
     async def release(self) -> int | None:
         """Hand the lane back. The turn to wake it with when something waits in it, else None."""
