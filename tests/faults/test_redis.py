@@ -77,7 +77,7 @@ def test_a_full_redis_is_a_503_with_nothing_half_written_and_workers_go_on(gatew
     finally:
         client.config_set("maxmemory", 0)
     event = track()
-    assert gateway.post("/v1/track", event).status_code == 200
+    wait_until(lambda: gateway.post("/v1/track", event).status_code == 200, "the gateway sees that there is room")
     arrives(gateway, event)
 
 
