@@ -20,10 +20,10 @@ define INSTALL
 @rm -f .venv/.run-* ; touch $(2)
 endef
 
-.PHONY: help run test lint types unit format bench docs lock clean
+.PHONY: help run test test-clients lint types unit format bench docs openapi lock clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(RUN_READY) ## start everything on this machine and show sample events on their way
 	@$(BIN)/attentive-gateway run $(ARGS)
@@ -43,11 +43,18 @@ unit: $(DEV_READY)
 format: $(DEV_READY) ## format the code and mend what can be mended by itself
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
+test-clients: $(DEV_READY) ## run the published trackers against the gateway (Node.js, npm and Chromium needed)
+	@bash tests/clients/install.sh
+	@$(BIN)/python -m pytest tests/clients $(ARGS)
+
 bench: $(DEV_READY) ## measure requests per second, beside what they are compared with
 	@$(BIN)/python -m benchmarks.ingest $(ARGS)
 
 docs: $(DEV_READY) ## write the generated pages
 	@$(BIN)/attentive-gateway settings --markdown > docs/configuration.md
+
+openapi: $(DEV_READY) ## write openapi/gateway.yaml
+	@$(BIN)/attentive-gateway openapi > openapi/gateway.yaml
 
 lock: ## renew the lock files from pyproject.toml (needs uv)
 	@uv pip compile pyproject.toml --extra embedded --group build --universal --python-version 3.11 \

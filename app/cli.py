@@ -9,7 +9,7 @@ import typer
 import uvicorn
 
 from app import __version__
-from app.commands import dead_letters, destinations, run, settings, trace
+from app.commands import dead_letters, destinations, openapi, run, settings, trace
 from app.commands.common import fail
 from app.logs import set_up_logging
 from app.main import check_redis
@@ -26,6 +26,7 @@ cli = typer.Typer(
 cli.command()(run.run)
 cli.command()(trace.trace)
 cli.command()(settings.settings)
+cli.command(hidden=True)(openapi.openapi)
 cli.add_typer(dead_letters.commands, name="dead-letters")
 cli.add_typer(destinations.commands, name="destinations")
 

@@ -1,26 +1,31 @@
 """Stand-ins for what a test does not want to be real. They are handed in where the real ones would be."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import httpx
 import orjson
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from app.delivery.arrival import Arrival
 from app.delivery.connection import QueueUnavailable
 from app.delivery.outbox import Outbox
 from app.delivery.pressure import Pressure
+from app.health import Observed
 from app.ingest.admission import Admission, Ceilings
 from app.ingest.auth import Sender, WriteKeys
 from app.ingest.cors import Cors, Origins
 from app.ingest.routes import Limits, TrackingRoutes
+from app.main import create_api
 from app.metrics import IngestMetrics
 from app.pipeline import Plan
 
@@ -30,15 +35,18 @@ OTHER_KEY: Final = "wk_app"
 
 @dataclass
 class FakeOutbox:
-    """Keeps what it is given, or refuses it all while `away` says why."""
+    """Keeps what it is given, or refuses it all while `away` says why, or fails as ours never should."""
 
     away: str | None = None
+    bug: Exception | None = None
     arrivals: list[Arrival] = field(default_factory=list)
     destinations: list[str] = field(default_factory=list)
 
     async def submit(self, destination: str, arrivals: Sequence[Arrival]) -> None:
         if self.away is not None:
             raise QueueUnavailable(self.away)
+        if self.bug is not None:
+            raise self.bug
         self.destinations += [destination] * len(arrivals)
         self.arrivals += arrivals
 
@@ -75,6 +83,7 @@ class FakeOutbox:
 class Door:
     """The tracking routes in front of a fake outbox, and a tracker that posts to them."""
 
+    app: ASGIApp
     outbox: FakeOutbox
     http: httpx.AsyncClient
     registry: CollectorRegistry
@@ -91,8 +100,31 @@ class Door:
         return self.registry.get_sample_value(name, labels) or 0.0
 
 
+def assert_refused(answer: httpx.Response, status: int, code: str) -> None:
+    """Refused so, in the shape without which some trackers send a refused batch again and again."""
+    body = answer.json()
+    assert (answer.status_code, body["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/json"
+    assert body["success"] is False
+    assert all(isinstance(body[key], str) and body[key] for key in ("message", "error"))
+
+
 ORIGIN = "https://shop.example"
 UNBOUNDED = Ceilings(backlog_events=10**9, backlog_bytes=10**12, memory_share=1)
+
+
+def nothing_beneath(_: WriteKeys) -> ASGIApp:
+    """Pages that say no more than that a request got past the tracking routes."""
+
+    async def anything_else(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("not a tracking path", 404)
+
+    return Starlette(routes=[Route("/{path:path}", anything_else, methods=["GET", "POST"])])
+
+
+def pages(write_keys: WriteKeys) -> FastAPI:
+    """The gateway's own pages, with a Redis that nobody asks."""
+    return create_api(Observed(Redis(), [], CollectorRegistry()), write_keys)
 
 
 def open_door(
@@ -100,29 +132,30 @@ def open_door(
     limits: Limits | None = None,
     admission: Admission | None = None,
     plan: Plan | None = None,
+    senders: Mapping[str, Sender] | None = None,
+    origins: Iterable[str] = ("*",),
+    beneath: Callable[[WriteKeys], ASGIApp] = nothing_beneath,
     wrap: Callable[[Any], Any] = lambda app: app,
 ) -> Door:
     """A door with two sources: `WRITE_KEY` for "shop" and `OTHER_KEY` for "app", of "acme" and "other"."""
     outbox, registry = FakeOutbox(), CollectorRegistry()
-    senders = {
-        WRITE_KEY: Sender("shop", "acme", plan or Plan()),
-        OTHER_KEY: Sender("app", "other", plan or Plan()),
-    }
-
-    async def anything_else(request: Request) -> PlainTextResponse:
-        return PlainTextResponse("not a tracking path", 404)
-
+    write_keys = WriteKeys(
+        senders
+        or {
+            WRITE_KEY: Sender("shop", "acme", plan or Plan()),
+            OTHER_KEY: Sender("app", "other", plan or Plan()),
+        }
+    )
     routes = TrackingRoutes(
-        Starlette(routes=[Route("/{path:path}", anything_else, methods=["GET", "POST"])]),
-        write_keys=WriteKeys(senders),
+        beneath(write_keys),
+        write_keys=write_keys,
         outbox=cast(Outbox, outbox),
         admission=admission or Admission(UNBOUNDED, Pressure),
         limits=limits or Limits(),
         metrics=IngestMetrics(registry),
     )
+    app: ASGIApp = wrap(Cors(routes, origins=Origins(origins)))
     client = httpx.AsyncClient(
-        transport=httpx.ASGITransport(wrap(Cors(routes, origins=Origins(["*"])))),
-        base_url="http://gateway",
-        headers={"Origin": ORIGIN},
+        transport=httpx.ASGITransport(app), base_url="http://gateway", headers={"Origin": ORIGIN}
     )
-    return Door(outbox, client, registry)
+    return Door(app, outbox, client, registry)

@@ -53,6 +53,7 @@ class Stack:
         *,
         limits: Mapping[str, float] | None = None,
         environment: Mapping[str, str] | None = None,
+        sources: Mapping[str, Mapping[str, Any]] | None = None,  # beside the usual one: write key and options
     ) -> None:
         self.folder = folder
         self.sandbox = sandbox
@@ -61,8 +62,11 @@ class Stack:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         config = folder / "gateway.yaml"
         destination = {"api_token": "sandbox-token", "base_url": sandbox.url, "limits": dict(limits or {})}
-        source = {"write_key": WRITE_KEY, "destination": DESTINATION}
-        config.write_text(yaml.safe_dump({"destinations": {DESTINATION: destination}, "sources": {SOURCE: source}}))
+        senders = {
+            name: {**source, "destination": DESTINATION}
+            for name, source in {SOURCE: {"write_key": WRITE_KEY}, **(sources or {})}.items()
+        }
+        config.write_text(yaml.safe_dump({"destinations": {DESTINATION: destination}, "sources": senders}))
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "ATTENTIVE_"))},
             "GATEWAY_REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",

@@ -361,7 +361,9 @@ class TestABatch:
             assert (answer.status_code, answer.json()["code"]) == (400, "empty_batch")
             assert_every_tracker_survives(answer)
 
-    @pytest.mark.parametrize("body", [{}, {"batch": None}, {"batch": {}}, {"batch": "x"}, track("Coupon Entered")])
+    @pytest.mark.parametrize(
+        "body", [{}, {"batch": None}, {"batch": {}}, {"batch": "x"}, {"batch": track("Coupon Entered")}]
+    )
     async def test_that_is_no_list_is_refused(self, door: Door, body: Any) -> None:
         answer = await door.post("/v1/batch", body)
         assert (answer.status_code, answer.json()["field"]) == (400, "batch")

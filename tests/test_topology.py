@@ -1,0 +1,191 @@
+"""Sources as the YAML file describes them, and what the door makes of that; one readable line for each mistake."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from app.ingest.auth import Sender
+from app.ingest.signatures import Scheme
+from app.settings import BadSettings, Settings, load_settings
+from app.topology import all_origins, all_senders, load_topology
+
+ORIGIN: Final = "https://shop.example"
+Source = dict[str, Any]
+Senders = dict[str, Sender]
+
+
+@pytest.fixture(autouse=True)
+def variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"GATEWAY_{name.upper()}", raising=False)
+    for name, value in {"APP_KEY": "wk_app", "SECRET": "very-secret-1", "BLANK": " ", "EMPTY": ""}.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Callable[..., Settings]:
+    """Settings whose file describes these sources."""
+    (tmp_path / "key").write_text("wk_file\n", encoding="utf-8")
+    (tmp_path / "empty").write_text("\n", encoding="utf-8")
+
+    def describe(**sources: Source) -> Settings:
+        named = {name.replace("_", "-"): {"destination": "acme"} | source for name, source in sources.items()}
+        content = yaml.safe_dump({"destinations": {"acme": {"api_token": "very-secret"}}, "sources": named})
+        file = tmp_path / "gateway.yaml"
+        file.write_text(content.replace("FOLDER", str(tmp_path)), encoding="utf-8")
+        return load_settings(config=file)
+
+    return describe
+
+
+Describe = Callable[..., Settings]
+
+
+def senders(settings: Settings) -> Senders:
+    return all_senders(load_topology(settings))
+
+
+class TestWriteKeys:
+    def test_may_be_several_from_several_places(self, settings: Describe) -> None:
+        keys = [{"key": "wk_plain"}, {"key": {"env": "APP_KEY"}}, {"key": {"file": "FOLDER/key"}, "retiring": True}]
+        found = senders(settings(app={"write_keys": keys}))
+        assert {key: (sender.source, sender.key_number, sender.retiring) for key, sender in found.items()} == {
+            "wk_plain": ("app", 1, False),
+            "wk_app": ("app", 2, False),
+            "wk_file": ("app", 3, True),
+        }
+
+    @pytest.mark.parametrize(
+        ("source", "key"),
+        [
+            pytest.param({"write_key": "wk_plain"}, "wk_plain", id="as it is"),
+            pytest.param({"write_key_env": "APP_KEY"}, "wk_app", id="in a variable"),
+            pytest.param({"write_key_file": "FOLDER/key"}, "wk_file", id="in a file"),
+            pytest.param({"write_key": {"env": "APP_KEY"}}, "wk_app", id="in a variable, written the other way"),
+        ],
+    )
+    def test_may_be_one(self, source: Source, key: str, settings: Describe) -> None:
+        ((found, sender),) = senders(settings(app=source)).items()
+        assert (found, sender.key_number, sender.retiring) == (key, 1, False)
+
+    def test_of_one_source_share_its_rate(self, settings: Describe) -> None:
+        keys = [{"key": "wk_1"}, {"key": "wk_2"}]
+        found = senders(settings(app={"write_keys": keys, "events_per_second": 5}, web={"write_key": "wk_3"}))
+        limit = found["wk_1"].limit
+        assert limit is not None
+        assert found["wk_2"].limit is limit
+        assert found["wk_3"].limit is None
+        assert (limit.take(10), limit.take(1) > 0) == (0, True)
+
+
+class TestOrigins:
+    def test_are_all_when_nothing_is_said(self, settings: Describe) -> None:
+        described = settings(app={"write_key": "wk_app"})
+        assert senders(described)["wk_app"].origins is None
+        assert all_origins(load_topology(described)).allow("https://anything.example")
+
+    def test_are_each_sources_own_and_together_those_of_the_gateway(self, settings: Describe) -> None:
+        described = settings(
+            web={"write_key": "wk_web", "origins": [ORIGIN, "https://*.shop.example"]},
+            server={"write_key": "wk_server", "origins": []},
+        )
+        found, together = senders(described), all_origins(load_topology(described))
+        web, server = found["wk_web"].origins, found["wk_server"].origins
+        assert web is not None
+        assert server is not None
+        assert [each.allow(ORIGIN) for each in (web, server, together)] == [True, False, True]
+        assert not together.allow("https://evilshop.example")
+
+
+class TestSigning:
+    @pytest.mark.parametrize("scheme", [*Scheme])
+    def test_is_of_a_scheme_with_secrets_from_several_places(self, scheme: Scheme, settings: Describe) -> None:
+        header = {"header": "X-Hook-Token"} if scheme is Scheme.HEADER else {}
+        signing = {"scheme": scheme.value, "secrets": ["plain", {"env": "SECRET"}, {"file": "FOLDER/key"}]} | header
+        found = senders(settings(hook={"write_key": "wk_hook", "signing": signing}))["wk_hook"].signing
+        assert found is not None
+        assert (found.scheme, found.secrets) == (scheme, ("plain", "very-secret-1", "wk_file"))
+        assert found.header == header.get("header", "")
+
+
+MISTAKES: Final = [
+    pytest.param({}, ["app", "write_key"], id="no write key"),
+    pytest.param({"write_keys": []}, ["app.write_keys", "at least 1"], id="no write keys in the list"),
+    pytest.param({"write_keys": "wk_very-secret"}, ["app.write_keys"], id="text in place of the list"),
+    pytest.param({"write_keys": ["wk_very-secret"]}, ["app.write_keys.0"], id="text in the list"),
+    pytest.param({"write_keys": [{"retiring": True}]}, ["app.write_keys.0.key"], id="an entry without its key"),
+    pytest.param({"write_keys": [{"key": ""}]}, ["app.write_keys.0.key", "empty"], id="an empty key"),
+    pytest.param({"write_keys": [{"key": "very-secret\n2"}]}, ["app.write_keys.0.key"], id="a key on two lines"),
+    pytest.param({"write_keys": [{"key": "wk", "old": True}]}, ["app.write_keys.0.old"], id="an unknown name"),
+    pytest.param({"write_keys": [{"key": "wk", "retiring": "soon"}]}, ["0.retiring"], id="neither true nor false"),
+    pytest.param({"write_keys": [{"key": {"env": "NO_KEY"}}]}, ["write_keys.0.key", "NO_KEY"], id="no such variable"),
+    pytest.param({"write_keys": [{"key": {"env": "EMPTY"}}]}, ["write_keys.0.key", "EMPTY"], id="an empty variable"),
+    pytest.param({"write_keys": [{"key": {"env": "BLANK"}}]}, ["write_keys.0.key"], id="a blank variable"),
+    pytest.param({"write_keys": [{"key": {"file": "/no/file"}}]}, ["/no/file"], id="no such file"),
+    pytest.param({"write_keys": [{"key": {"file": "FOLDER/empty"}}]}, ["write_keys.0.key"], id="an empty file"),
+    pytest.param(
+        {"write_keys": [{"key": {"env": "APP_KEY", "file": "FOLDER/key"}}]}, ["0.key", "{env"], id="two places"
+    ),
+    pytest.param({"write_keys": [{"key": {"vault": "very-secret"}}]}, ["0.key", "{env"], id="a place that is none"),
+    pytest.param({"write_key": "wk", "write_key_env": "APP_KEY"}, ["app", "exactly one"], id="one key twice"),
+    pytest.param({"write_keys": [{"key": "wk"}], "write_key": "wk2"}, ["app.write_key"], id="a key and a list"),
+    pytest.param({"origins": ORIGIN}, ["app.origins"], id="an origin in place of a list"),
+    pytest.param({"origins": [{"host": "x"}]}, ["app.origins.0"], id="an origin that is no text"),
+    pytest.param({"signing": {"secrets": ["x"]}}, ["app.signing.scheme"], id="signing without a scheme"),
+    pytest.param(
+        {"signing": {"scheme": "md5", "secrets": ["x"]}}, ["app.signing.scheme", "segment"], id="an unknown scheme"
+    ),
+    pytest.param({"signing": {"scheme": "segment"}}, ["app.signing.secrets"], id="signing without secrets"),
+    pytest.param(
+        {"signing": {"scheme": "segment", "secrets": []}}, ["app.signing.secrets"], id="signing with an empty list"
+    ),
+    pytest.param(
+        {"signing": {"scheme": "segment", "secrets": ["a", {"env": "NO_KEY"}]}},
+        ["app.signing.secrets.1", "NO_KEY"],
+        id="a secret in a variable that is not set",
+    ),
+    pytest.param(
+        {"signing": {"scheme": "header", "secrets": ["x"]}}, ["app.signing", "header"], id="a header that is not named"
+    ),
+    pytest.param(
+        {"signing": {"scheme": "bearer", "secrets": ["x"], "header": "X"}},
+        ["app.signing", "header"],
+        id="a header that is of no use",
+    ),
+    pytest.param({"events_per_second": 0}, ["app.events_per_second", "greater than 0"], id="a rate of nothing"),
+    pytest.param({"events_per_second": -1}, ["app.events_per_second", "greater than 0"], id="a rate below nothing"),
+    pytest.param({"events_per_second": "many"}, ["app.events_per_second", "number"], id="a rate in words"),
+    pytest.param({"destination": "amce"}, ["app.destination", "amce"], id="no such destination"),
+]
+
+
+@pytest.mark.parametrize(("changes", "named"), MISTAKES)
+def test_a_mistake_is_one_readable_line(changes: Source, named: list[str], settings: Describe) -> None:
+    known = {} if "write_key" in str(changes) or not changes else {"write_key": "wk_very-secret"}
+    with pytest.raises(BadSettings) as mistake:
+        load_topology(settings(app=known | changes))
+    text = str(mistake.value)
+    assert [name for name in named if name not in text] == []
+    assert "\n" not in text
+    assert "very-secret" not in text
+    assert "pydantic" not in text
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param({"write_key": "wk_app"}, {"write_key": "wk_app"}, id="as they are"),
+        pytest.param(
+            {"write_keys": [{"key": "wk_1"}, {"key": "wk_app"}]}, {"write_key_env": "APP_KEY"}, id="in a variable"
+        ),
+    ],
+)
+def test_two_sources_with_one_key_are_refused(first: Source, second: Source, settings: Describe) -> None:
+    with pytest.raises(BadSettings) as mistake:
+        load_topology(settings(web=first, app=second))
+    assert "write_key" in str(mistake.value)
+    assert all(name in str(mistake.value) for name in ("app", "web"))
+    assert "wk_app" not in str(mistake.value)
