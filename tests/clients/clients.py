@@ -1,5 +1,6 @@
 """The published clients that run here, and one visit of a shopper to a shop that uses one of them."""
 
+import contextlib
 import json
 import os
 import re
@@ -137,8 +138,9 @@ class Visit:
         """Let the second half begin, once the first is done."""
         stdin = self._running.stdin
         assert stdin is not None
-        stdin.write(b"go on\n")
-        stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it is gone already: its exit status will say so
+            stdin.write(b"go on\n")
+            stdin.flush()
 
     def close(self) -> int:
         """Leave, or be made to; the exit status."""
@@ -166,8 +168,10 @@ class Visit:
         """Whether nothing more is to be expected of the client."""
         if not self.client.page:
             return self._running.poll() is not None
-        given_up = 0 if self.client.resends else sum(status >= 400 for status in self.proxy.statuses)
-        return len(self._calls().keys() - {"/v2/user/attributes"}) + given_up >= EVENTS
+        arrived = len(self._calls().keys() - {"/v2/user/attributes"})
+        if self.client.resends:
+            return arrived == EVENTS and not self.proxy.unanswered
+        return arrived + sum(status >= 400 for status in self.proxy.statuses) >= EVENTS
 
     def outcome(self) -> Outcome:
         """What became of it, once it is settled and nothing waits."""

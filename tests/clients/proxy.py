@@ -1,6 +1,7 @@
 """A wire between a client and the gateway that notes each answer's status, and can break before the client has it."""
 
 import asyncio
+import re
 import socket
 import struct
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 CUT = 0  # stands among the statuses for a 200 that the client did not get
+_MESSAGE_ID = re.compile(rb'"messageId":"([^"]+)"')  # as browsers write it; what is compressed has none
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 
 
@@ -16,6 +18,7 @@ class Proxy:
 
     def __init__(self, gateway_port: int, *, cuts: int = 0) -> None:
         self.statuses: list[int] = []  # of answers to POST requests, in their order
+        self.unanswered: set[bytes] = set()  # message ids of events whose answer was cut off, until they get another
         self.port = 0
         self._gateway_port = gateway_port
         self._cuts = cuts
@@ -45,11 +48,16 @@ class Proxy:
             to_client.close()
             to_gateway.close()
 
-    def passes(self, status: int) -> bool:
+    def passes(self, status: int, request: bytes) -> bool:
         """Note an answer; whether it goes on to the client."""
         cut = status == 200 and self._cuts > 0
         self._cuts -= cut
         self.statuses.append(CUT if cut else status)
+        events = set(_MESSAGE_ID.findall(request))
+        if cut:
+            self.unanswered |= events
+        elif status == 200:
+            self.unanswered -= events
         return not cut
 
 
@@ -59,17 +67,16 @@ class _Exchange:
     def __init__(self, proxy: Proxy) -> None:
         self.cut = False
         self._proxy = proxy
-        self._posting = False
+        self._request = b""
 
     def asked(self, chunk: bytes) -> bool:
-        method = chunk.partition(b" ")[0]
-        if method in (b"POST", b"GET", b"OPTIONS"):
-            self._posting = method == b"POST"
+        begins = chunk.partition(b" ")[0] in (b"POST", b"GET", b"OPTIONS")
+        self._request = chunk if begins else self._request + chunk
         return True
 
     def answered(self, chunk: bytes) -> bool:
-        if self._posting and chunk.startswith(b"HTTP/1.1 "):
-            self.cut = not self._proxy.passes(int(chunk[9:12]))
+        if self._request.startswith(b"POST ") and chunk.startswith(b"HTTP/1.1 "):
+            self.cut = not self._proxy.passes(int(chunk[9:12]), self._request)
         return not self.cut
 
 

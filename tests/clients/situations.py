@@ -104,7 +104,7 @@ class Situation:
                 visits.append(Visit(client, gateway, proxy, key_of(client, slow=self.slow)))
                 ends.callback(visits[-1].close)
             self.stage(gateway, visits)
-            _until_all(visits, lambda visit: visit.settled, "ends")
+            _until_all(visits, lambda visit: visit.settled, "ends", 120)  # some pauses are drawn by lot
             for visit in visits:
                 assert visit.close() == 0, visit.said
                 met = set(visit.proxy.statuses) - {200}

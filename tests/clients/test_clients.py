@@ -18,7 +18,7 @@ from tests.stack import Stack, stack
 PAGE: Final = HERE.parent.parent / "docs" / "trackers.md"
 TABLE: Final = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- /table -->)", re.DOTALL)
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 class Rehearsal:
@@ -63,7 +63,7 @@ def test_every_event_arrives_once(rehearsal: Rehearsal, client: Client, situatio
     assert outcome.word == expected, str(outcome)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_documented_table_is_what_was_seen(rehearsal: Rehearsal, capsys: pytest.CaptureFixture[str]) -> None:
     cells = {client: [rehearsal.outcome(client, situation) for situation in SITUATIONS] for client in CLIENTS}
     with capsys.disabled():
