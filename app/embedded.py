@@ -58,8 +58,12 @@ def usable_redis() -> list[RedisBinary]:
 
 
 @contextlib.contextmanager
-def embedded_redis(data: Path) -> Iterator[str]:
-    """A running redis-server that keeps everything in `data`; yields its URL, stops it at the end. Raises NoRedis."""
+def embedded_redis(data: Path, *, fsync: str = "always") -> Iterator[str]:
+    """A running redis-server that keeps everything in `data`; yields its URL, stops it at the end. Raises NoRedis.
+
+    `fsync` is Redis' appendfsync: with `always`, what is acknowledged is on the disk; `everysec` is faster, and may
+    lose up to two seconds of it when Redis is killed while the disk is slow.
+    """
     binary = find_redis()
     data.mkdir(parents=True, exist_ok=True)
     with _only_user_of(data), tempfile.TemporaryDirectory(prefix="attentive-gateway-") as runtime:
@@ -69,7 +73,7 @@ def embedded_redis(data: Path) -> Iterator[str]:
             [
                 str(binary.path),
                 *("--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"),
-                *("--dir", str(data.resolve()), "--appendonly", "yes", "--appendfsync", "everysec"),
+                *("--dir", str(data.resolve()), "--appendonly", "yes", "--appendfsync", fsync),
                 *("--save", "", "--maxmemory-policy", "noeviction", "--logfile", str(log.resolve())),
             ]
         )

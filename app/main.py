@@ -56,7 +56,7 @@ def create_app(settings: Settings, topology: Topology) -> ASGIApp:
             yield
         await outbox.flush()
         await waker.close()
-        await redis.aclose()
+        await redis.aclose(close_connection_pool=True)
         log.info("gateway.stopped")
 
     api = create_api(Observed(redis, lanes, registry), write_keys, lifespan)
@@ -131,7 +131,9 @@ async def _refuse(_request: Request, error: Exception) -> JSONResponse:
     """Unknown paths and methods, in the body shape that trackers survive."""
     assert isinstance(error, HTTPException)  # noqa: S101 - Starlette calls it with nothing else
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-    return _json(Refused(error.status_code, code, str(error.detail)))
+    answer = _json(Refused(error.status_code, code, str(error.detail)))
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _apologise(_request: Request, error: Exception) -> JSONResponse:

@@ -36,7 +36,10 @@ def measure(contender: Contender, *, seconds: int) -> Measurement:
         folder = Path(name)
         people = folder / "bodies.txt"
         people.write_bytes(bodies())
-        with embedded_redis(folder / "redis") as url, serving(contender, url, folder / "server.log") as server:
+        with (
+            embedded_redis(folder / "redis", fsync="everysec") as url,
+            serving(contender, url, folder / "server.log") as server,
+        ):
             redis: Redis = Redis.from_url(url)
             # Redis rewrites a grown append-only file now and then: that would fall into some measurements, not others.
             redis.config_set("auto-aof-rewrite-percentage", 0)

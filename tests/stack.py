@@ -53,11 +53,13 @@ class Stack:
         *,
         limits: Mapping[str, float] | None = None,
         environment: Mapping[str, str] | None = None,
+        fsync: str = "always",
         sources: Mapping[str, Mapping[str, Any]] | None = None,  # beside the usual one: write key and options
     ) -> None:
         self.folder = folder
         self.sandbox = sandbox
         self._redis = redis
+        self._fsync = fsync  # everysec may lose what was acknowledged while an fsync was under way
         self.redis_port, self.gateway_port, self.worker_port = free_port(), free_port(), free_port()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         config = folder / "gateway.yaml"
@@ -95,7 +97,7 @@ class Stack:
             "redis": [
                 str(self._redis.path),
                 *("--port", str(self.redis_port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
-                *("--appendonly", "yes", "--save", ""),
+                *("--appendonly", "yes", "--appendfsync", self._fsync, "--save", ""),
             ],
             "gateway": self._command("serve", "--port", str(self.gateway_port)),
             "worker": self._command("worker"),

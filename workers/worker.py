@@ -7,6 +7,7 @@ workers.worker.WorkerSettings` works too; there, whoever supervises the process 
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any, Final
@@ -37,6 +38,7 @@ from workers.sweep import sweep
 
 FINISH_WITHIN: Final = timedelta(seconds=8)  # of a stop: what is under way to Attentive by then is settled
 _AGAIN_AFTER_S: Final = 1.0
+_END_WITHIN_S: Final = 5.0
 _POLL_S: Final = 0.05  # arq looks for jobs this often: the latency of the first event of a quiet lane
 _MAX_JOBS: Final = 1000  # one job per lane, and each spends its life waiting: no lane may wait for another's job
 
@@ -74,7 +76,7 @@ async def run_worker(settings: Settings, topology: Topology) -> None:
         while not desk.stopping.is_set():
             await _work(settings, desk)
     await desk.close()
-    await redis.aclose()
+    await redis.aclose(close_connection_pool=True)
     log.info("worker.stopped")
 
 
@@ -103,11 +105,27 @@ async def _work(settings: Settings, desk: Desk) -> None:
             await desk.finish(FINISH_WITHIN)
     finally:
         stop.cancel()
+        await _end(worker, main)
+
+
+async def _end(worker: Worker, main: "asyncio.Task[None]") -> None:
+    """End one arq worker, within some seconds whatever its tasks do.
+
+    A task whose connection is cut at the very moment of its cancellation may lose the cancellation: it is asked again.
+    One that does not end at all is left behind: its lane's lease ends without it, and the next worker must not wait.
+    """
+    ends = time.monotonic() + _END_WITHIN_S
+    while not main.done() and time.monotonic() < ends:
         main.cancel()
-        with contextlib.suppress(Exception, asyncio.CancelledError):
-            await main
-        with contextlib.suppress(Exception, asyncio.CancelledError):
-            await worker.close()
+        await asyncio.wait({main}, timeout=0.5)
+    closing = asyncio.create_task(worker.close())
+    await asyncio.wait({closing}, timeout=_END_WITHIN_S)
+    for task in (main, closing):
+        if not task.done():
+            log.warning("worker.left_behind", task=task.get_name())
+            task.cancel()
+        elif not task.cancelled():
+            task.exception()  # said already, or of no interest in a worker that ends
 
 
 async def _drain_without_arq(desk: Desk) -> None:
