@@ -72,4 +72,5 @@ def parse_time(value: object) -> datetime | None:
 
 def to_wire(moment: datetime) -> str:
     """The one form Attentive's endpoints all take: UTC, milliseconds, `Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
