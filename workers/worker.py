@@ -142,7 +142,6 @@ async def _health_pages(settings: Settings, observed: Observed) -> AsyncIterator
     app.include_router(health_router(observed))
     config = uvicorn.Config(app, settings.worker_host, settings.worker_port, log_config=None, lifespan="off")
     server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     task = asyncio.create_task(_serve(server, settings))
     try:
         yield

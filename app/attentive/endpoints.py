@@ -1,4 +1,4 @@
-"""Attentive's endpoints as data: path, scope, limit, and how a repeat of the same call is taken.
+"""Attentive's endpoints as data: path, scope and limit.
 
 Source: Attentive's API reference and its rate limits page.
 """
@@ -18,24 +18,15 @@ class Endpoint:
     scope: str
     calls_per_second: float
     dated: bool = False  # the body carries occurredAt, and the call loses its worth with age
-    repeatable: bool = False  # the same call twice changes nothing, or is told apart by its id
 
 
 PRODUCT_VIEW: Final = Endpoint("product-view", "/v1/events/ecommerce/product-view", "ecommerce:write", 150, dated=True)
 ADD_TO_CART: Final = Endpoint("add-to-cart", "/v1/events/ecommerce/add-to-cart", "ecommerce:write", 150, dated=True)
-PURCHASE: Final = Endpoint(
-    "purchase", "/v1/events/ecommerce/purchase", "ecommerce:write", 150, dated=True, repeatable=True
-)
-CUSTOM_EVENT: Final = Endpoint("custom-event", "/v1/events/custom", "events:write", 150, dated=True, repeatable=True)
-IDENTITY: Final = Endpoint(
-    "identity", "/v1/identity-resolution/user-identifiers", "identity:write", 10, repeatable=True
-)
-USER_ATTRIBUTES: Final = Endpoint(
-    "user-attributes", "/v2/user/attributes", "attributes:write subscriptions:write", 150, repeatable=True
-)
-CUSTOM_ATTRIBUTES: Final = Endpoint(
-    "custom-attributes", "/v1/attributes/custom", "attributes:write", 150, repeatable=True
-)
+PURCHASE: Final = Endpoint("purchase", "/v1/events/ecommerce/purchase", "ecommerce:write", 150, dated=True)
+CUSTOM_EVENT: Final = Endpoint("custom-event", "/v1/events/custom", "events:write", 150, dated=True)
+IDENTITY: Final = Endpoint("identity", "/v1/identity-resolution/user-identifiers", "identity:write", 10)
+USER_ATTRIBUTES: Final = Endpoint("user-attributes", "/v2/user/attributes", "attributes:write subscriptions:write", 150)
+CUSTOM_ATTRIBUTES: Final = Endpoint("custom-attributes", "/v1/attributes/custom", "attributes:write", 150)
 
 ENDPOINTS: Final = (
     PRODUCT_VIEW,

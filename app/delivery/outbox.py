@@ -103,8 +103,6 @@ class _Flush:
                 events += (first + delivery.priority, delivery.to_json(), *_said_by(delivery, shared, remembered))
             if letters is not None:
                 events += (dead_letters, letters, 0, b"")
-        if remembered:
-            events = [argument + len(self.keys) if type(argument) is _Said else argument for argument in events]
         self.args: list[Argument] = [
             SEEN_BUCKETS,
             _SEEN_LIFE_S,
@@ -117,10 +115,6 @@ class _Flush:
         self.keys += remembered
 
 
-class _Said(int):
-    """The number of a remembered key; where the keys of the lanes end is known only later."""
-
-
 def _said_by(delivery: Delivery, shared: DestinationKeys, remembered: dict[str, int]) -> tuple[Argument, Argument]:
     """The two arguments that tell enqueue.lua what this call says about whom."""
     what = said(delivery.endpoint, delivery.body)
@@ -128,4 +122,4 @@ def _said_by(delivery: Delivery, shared: DestinationKeys, remembered: dict[str, 
         return 0, b""
     person, digest = what
     number = remembered.setdefault(shared.said(person), len(remembered) + 1)
-    return _Said(number), digest
+    return number, digest

@@ -6,8 +6,8 @@
 --       was last said to whom
 -- ARGV  number of seen sets, their life in s, journal length, number of lanes, number of events, life of what was said in
 --       s; then per event: event key, message id, journal record, ending ('' while it waits, else a field of the books),
---       number of entries, and per entry: index into KEYS of its stream, payload, index into KEYS of what was last said
---       (0: not remembered), digest of what this says
+--       number of entries, and per entry: index into KEYS of its stream, payload, number of what was last said (from
+--       1; 0: not remembered), digest of what this says
 -- Returns  how many were repeats, then for each lane without a drain: its number (from 0), its turn
 local seen_sets = tonumber(ARGV[1])
 local fixed = seen_sets + 4
@@ -22,8 +22,9 @@ local function seen_before(key)
 end
 
 -- Whether the last call about this person said the same and was accepted. If not, this is the last one from now on.
-local function says_nothing_new(index, digest)
-  if index == 0 then return false end
+local function says_nothing_new(number, digest)
+  if number == 0 then return false end
+  local index = fixed + 5 * lanes + number
   if redis.call('GET', KEYS[index]) == 'd' .. digest then return true end
   redis.call('SET', KEYS[index], 'p' .. digest, 'EX', ARGV[6])
   return false
