@@ -11,10 +11,11 @@ import uvicorn
 from app import __version__
 from app.commands import dead_letters, destinations, openapi, run, settings, trace
 from app.commands.common import fail
+from app.config.values import BadSettings
 from app.logs import set_up_logging
 from app.main import check_redis
 from app.sandbox.keys import DEFAULT_KEY
-from app.settings import BadSettings, load_settings
+from app.settings import load_settings
 from app.topology import load_topology
 
 cli = typer.Typer(

@@ -15,6 +15,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from app import __version__
+from app.config.topology import Topology
+from app.config.values import BadSettings
 from app.delivery.connection import check_durability, open_redis, why_unavailable
 from app.delivery.outbox import Outbox
 from app.delivery.pressure import PressureGauge
@@ -29,7 +31,7 @@ from app.ingest.routes import Limits, TrackingRoutes
 from app.logs import set_up_logging
 from app.metrics import IngestMetrics
 from app.openapi import describe_tracking
-from app.settings import BadSettings, Settings, Topology, load_settings
+from app.settings import Settings, load_settings
 from app.topology import all_lanes, all_origins, all_senders, load_topology
 
 log = structlog.get_logger()

@@ -3,6 +3,9 @@
 from dataclasses import replace
 
 from app.attentive.endpoints import BY_NAME, ENDPOINTS
+from app.config.destination import Destination
+from app.config.topology import Topology
+from app.config.values import BadSettings
 from app.delivery.backlog import Lane
 from app.identity.extract import IdentityRules
 from app.ingest.admission import RateLimit
@@ -11,7 +14,7 @@ from app.ingest.cors import Origins
 from app.ingest.signatures import Scheme, Signing
 from app.mapping.catalogue import CATALOGUE, Catalogue
 from app.pipeline import Plan
-from app.settings import BadSettings, Destination, Settings, Topology
+from app.settings import Settings
 
 
 def load_topology(settings: Settings) -> Topology:

@@ -19,6 +19,9 @@ from pydantic import SecretStr
 from redis.asyncio import Connection
 from rich.console import Console
 
+from app.config.destination import Destination
+from app.config.source import Source, WriteKey
+from app.config.topology import Topology
 from app.delivery.arrival import Arrival
 from app.delivery.outbox import _Flush
 from app.identity.normalise import is_address_or_phone, to_e164, to_email
@@ -28,7 +31,7 @@ from app.ingest.body import parse_json
 from app.metrics import IngestMetrics
 from app.pipeline import Decision, decide
 from app.segment.events import SegmentEvent, parse_event
-from app.settings import DEFAULT_DESTINATION, DEFAULT_SOURCE, Destination, Source, Topology, WriteKey
+from app.settings import DEFAULT_DESTINATION, DEFAULT_SOURCE
 from app.topology import all_senders
 from benchmarks.event import PEOPLE, WRITE_KEY, body
 from benchmarks.report import machine, markdown, table

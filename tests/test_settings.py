@@ -7,7 +7,9 @@ from typing import Any, Final
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from app.settings import ATTENTIVE_URL, BadSettings, Settings, Topology, load_settings
+from app.config.topology import Topology
+from app.config.values import ATTENTIVE_URL, BadSettings
+from app.settings import Settings, load_settings
 from app.topology import all_lanes, all_senders, plan_of
 
 TOKEN: Final = "tk_9f3a-very-secret"

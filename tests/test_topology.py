@@ -7,9 +7,10 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from app.config.values import BadSettings
 from app.ingest.auth import Sender
 from app.ingest.signatures import Scheme
-from app.settings import BadSettings, Settings, load_settings
+from app.settings import Settings, load_settings
 from app.topology import all_origins, all_senders, load_topology
 
 ORIGIN: Final = "https://shop.example"

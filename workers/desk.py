@@ -12,10 +12,11 @@ from arq.connections import ArqRedis
 from app import __version__
 from app.attentive.client import AttentiveClient
 from app.attentive.endpoints import BY_NAME, ENDPOINTS
+from app.config.topology import Topology
 from app.delivery.backlog import Lane
 from app.delivery.pace import Pace
 from app.metrics import DeliveryMetrics
-from app.settings import Settings, Topology
+from app.settings import Settings
 from app.topology import all_lanes
 
 

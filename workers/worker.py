@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from app import __version__
+from app.config.topology import Topology
 from app.delivery.backlog import lanes_to_wake
 from app.delivery.connection import open_redis, why_unavailable
 from app.delivery.wake import DRAIN
@@ -30,7 +31,7 @@ from app.health import Observed, health_router
 from app.logs import set_up_logging
 from app.main import calm_garbage_collection, warn_unless_durable
 from app.metrics import DeliveryMetrics
-from app.settings import Settings, Topology, load_settings
+from app.settings import Settings, load_settings
 from app.topology import all_lanes, load_topology
 from workers.desk import Desk
 from workers.drain import SLICE, drain

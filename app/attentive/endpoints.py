@@ -27,6 +27,9 @@ CUSTOM_EVENT: Final = Endpoint("custom-event", "/v1/events/custom", "events:writ
 IDENTITY: Final = Endpoint("identity", "/v1/identity-resolution/user-identifiers", "identity:write", 10)
 USER_ATTRIBUTES: Final = Endpoint("user-attributes", "/v2/user/attributes", "attributes:write subscriptions:write", 150)
 CUSTOM_ATTRIBUTES: Final = Endpoint("custom-attributes", "/v1/attributes/custom", "attributes:write", 150)
+SUBSCRIBE: Final = Endpoint("subscribe", "/v1/subscriptions", "subscriptions:write", 10)
+UNSUBSCRIBE: Final = Endpoint("unsubscribe", "/v1/subscriptions/unsubscribe", "subscriptions:write", 5)
+PRIVACY_DELETE: Final = Endpoint("privacy-delete", "/v1/privacy/delete-request", "privacy_requests:write", 150)
 
 ENDPOINTS: Final = (
     PRODUCT_VIEW,
@@ -36,5 +39,8 @@ ENDPOINTS: Final = (
     IDENTITY,
     USER_ATTRIBUTES,
     CUSTOM_ATTRIBUTES,
+    SUBSCRIBE,
+    UNSUBSCRIBE,
+    PRIVACY_DELETE,
 )
 BY_NAME: Final = {endpoint.name: endpoint for endpoint in ENDPOINTS}

@@ -15,8 +15,9 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 from rich.console import Console
 
+from app.config.topology import Topology
 from app.delivery.connection import open_redis, why_unavailable
-from app.settings import Settings, Topology, load_settings
+from app.settings import Settings, load_settings
 from app.topology import load_topology
 
 T = TypeVar("T")

@@ -11,7 +11,9 @@ from pydantic_core import PydanticUndefined
 from rich.table import Table
 
 from app.commands.common import out
-from app.settings import SECRET_VARIABLES, Destination, Settings, Signing, Source, WriteKey, load_settings
+from app.config.destination import Destination
+from app.config.source import Signing, Source, WriteKey
+from app.settings import SECRET_VARIABLES, Settings, load_settings
 
 _HEAD: Final = """# Configuration
 
