@@ -14,6 +14,7 @@ from app.mapping.catalogue import Catalogue
 from app.mapping.fields import Unmappable
 from app.segment.events import SegmentEvent
 from app.segment.times import occurred_at
+from app.value import Value
 
 DESTINATION_NAME: Final = "attentive"  # ours in Segment's `integrations` object, compared without case
 
@@ -29,24 +30,21 @@ class DropReason(StrEnum):
     INTEGRATIONS = "integrations"  # the sender excluded Attentive in `integrations`
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(Value, frozen=True, gc=False):
     """The event becomes these deliveries, at least one."""
 
     deliveries: tuple[Delivery, ...]
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Value, frozen=True, gc=False):
     """The event ends here on purpose."""
 
     reason: DropReason
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Bury:
+class Bury(Value, frozen=True, gc=False):
     """The event should have become a call and cannot: a dead letter, kept whole, to be replayed once that is mended."""
 
     reason: str

@@ -1,11 +1,11 @@
 """One request to Attentive, not yet sent."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from app.attentive.endpoints import Endpoint
+from app.value import Value
 
 
 class Priority(IntEnum):
@@ -16,10 +16,11 @@ class Priority(IntEnum):
     LOW = 2
 
 
-@dataclass(frozen=True, slots=True)
-class AttentiveCall:
+class AttentiveCall(Value, frozen=True, gc=False):
     """A POST of `body` (JSON-ready: no null, no empty identifier) to `endpoint`."""
 
+    personal: ClassVar = frozenset({"body"})
+
     endpoint: Endpoint
-    body: Mapping[str, Any] = field(repr=False)
+    body: Mapping[str, Any]
     priority: Priority = Priority.NORMAL

@@ -18,6 +18,7 @@ from app.masking import mask_personal, mask_text
 from app.pipeline import Bury, Drop, Forward, Plan, decide
 from app.segment.events import InvalidEvent, parse_event
 from app.topology import plan_of
+from app.value import changed
 
 commands = typer.Typer(no_args_is_help=True, help="Look at what could not be delivered, send it again, or delete it.")
 
@@ -184,7 +185,7 @@ async def _replay_one(operator: Operator, letter: DeadLetter, *, ignore_age: boo
         plan = plan_of(operator.topology.destinations[letter.destination])
         match _decide_again(letter, replace(plan, oldest=None) if ignore_age else plan):
             case Forward(deliveries=mapped):
-                deliveries = tuple(replace(delivery, deadline=now + HORIZON) for delivery in mapped)
+                deliveries = tuple(changed(delivery, deadline=now + HORIZON) for delivery in mapped)
             case Drop(reason=reason):
                 ending = f"dropped:{reason.value}"
             case Bury(reason=reason, detail=detail):
@@ -209,7 +210,7 @@ def _decide_again(letter: DeadLetter, plan: Plan) -> Forward | Drop | Bury:
         event = parse_event(orjson.loads(letter.event))
     except InvalidEvent as invalid:
         return Bury(letter.reason, str(invalid))
-    event = replace(event, message_id=letter.message_id)
+    event = changed(event, message_id=letter.message_id)
     return decide(event, plan, original=letter.event, source=letter.source, received_at=letter.received_at)
 
 

@@ -1,7 +1,7 @@
 """Dead letters: what could not be delivered, kept whole, with the reason and Attentive's last answer."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from app.attentive.call import Priority
 from app.delivery.delivery import HORIZON, VERSION, Delivery, event_key, from_ms, to_ms
 from app.delivery.keys import DestinationKeys, LaneKeys
 from app.delivery.script import Argument, Script
+from app.value import changed
 
 _REPLAY = Script("replay")
 _PAGE: Final = 500
@@ -196,7 +197,7 @@ async def replay(
     ]
     for delivery in deliveries:
         keys.append(LaneKeys(shared, delivery.endpoint).streams[delivery.priority])
-        joined = replace(delivery, calls=max(letter.calls, 2))
+        joined = changed(delivery, calls=max(letter.calls, 2))
         args += (len(keys), joined.to_json(), delivery.to_json())
     return bool(await _REPLAY.run(redis, keys, args))
 

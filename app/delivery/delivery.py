@@ -1,14 +1,14 @@
 """One Attentive call waiting in a lane, and the form it has in Redis: JSON, with a version, readable by anyone."""
 
 import hashlib
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.attentive.call import Priority
+from app.value import Value, changed
 
 VERSION: Final = 1
 HORIZON: Final = timedelta(hours=24)  # older than this, a call is not worth sending
@@ -19,16 +19,17 @@ class Unreadable(Exception):  # noqa: N818 - it names the stored bytes
     """Stored bytes that are no delivery of a version known here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Value, frozen=True, gc=False):
     """A call with all that is needed to send it, to judge it, and to tell its story if it fails."""
+
+    personal: ClassVar = frozenset({"body", "event"})
 
     message_id: str
     source: str
     endpoint: str
     priority: Priority
-    body: bytes = field(repr=False)  # JSON of the call
-    event: bytes = field(repr=False)  # JSON of the whole original event
+    body: bytes  # JSON of the call
+    event: bytes  # JSON of the whole original event
     received_at: datetime
     deadline: datetime  # no attempt is made after it
     attempt: int = 1  # the number of the next attempt
@@ -41,7 +42,7 @@ class Delivery:
 
     def next_attempt(self) -> "Delivery":
         """The same delivery, one attempt later."""
-        return replace(self, attempt=self.attempt + 1)
+        return changed(self, attempt=self.attempt + 1)
 
     def to_json(self) -> bytes:
         """The stored form."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from app.identity.identity import Identity
 from app.identity.normalise import IDENTIFIER_CHARS, is_address_or_phone, to_e164, to_email
 from app.segment.events import SegmentEvent
+from app.value import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +16,7 @@ class IdentityRules:
     custom_identifiers: tuple[str, ...] = ("username",)  # traits that become Attentive customIdentifiers
 
 
-@dataclass(frozen=True, slots=True)
-class Extraction:
+class Extraction(Value, frozen=True, gc=False):
     """What the filter found. `identity` is None when nobody is named (`named` False) or no name is usable."""
 
     identity: Identity | None

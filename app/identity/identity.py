@@ -1,13 +1,16 @@
 """The person an event is about, as Attentive can know them."""
 
-from dataclasses import dataclass, field
+from typing import ClassVar
+
+from app.value import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """At least one field is set. `repr=False`: logs and tracebacks name no person."""
+class Identity(Value, frozen=True, gc=False):
+    """At least one field is set. Its repr shows none of them."""
 
-    email: str | None = field(default=None, repr=False)  # trimmed, lowercased
-    phone: str | None = field(default=None, repr=False)  # E.164: "+14155550132"
-    client_user_id: str | None = field(default=None, repr=False)  # the shop's own id
-    custom: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (name, value), both non-empty
+    personal: ClassVar = frozenset({"email", "phone", "client_user_id", "custom"})
+
+    email: str | None = None  # trimmed, lowercased
+    phone: str | None = None  # E.164: "+14155550132"
+    client_user_id: str | None = None  # the shop's own id
+    custom: tuple[tuple[str, str], ...] = ()  # (name, value), both non-empty

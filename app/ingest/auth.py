@@ -7,6 +7,7 @@ import base64
 import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -66,6 +67,7 @@ def _from_headers(headers: Mapping[bytes, bytes]) -> str:
     return _basic(headers.get(b"authorization")) or _clean(headers.get(b"x-write-key", b"").decode("latin-1"))
 
 
+@lru_cache(maxsize=256)
 def _basic(header: bytes | None) -> str:
     """The user name; the colon and password that should follow it may be missing."""
     if header is None or header[:6].lower() != b"basic ":

@@ -5,15 +5,17 @@ A word reads one value from a Scope. It returns ABSENT for what is not there or 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
+import msgspec
 from price_parser import Price as ParsedPrice
 
 from app.identity.identity import Identity
 from app.mapping.cleaning import TYPE_CHARS, clean_name, clean_object
 from app.segment.events import SegmentEvent
+from app.value import Value
 
 ABSENT: Final = object()
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -34,15 +36,16 @@ class Unmappable(Exception):  # noqa: N818 - a verdict on the event, not an erro
         self.reason, self.detail = reason, detail
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Value, frozen=True, gc=False):
     """What a word may read. `here` is the object in view: the properties, or one product of them."""
+
+    personal: ClassVar = frozenset({"here"})
 
     event: SegmentEvent
     identity: Identity
     here: Mapping[str, Any]
     path: str  # of `here`, for notes
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = msgspec.field(default_factory=list)
 
     def inner(self, here: Mapping[str, Any], path: str) -> "Scope":
         """The same event, looking at a part of it."""

@@ -6,14 +6,20 @@ Source: Segment's Spec (common fields) and the validation codes of its HTTP API.
 import hashlib
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.value import Value
 
 MESSAGE_ID_CHARS: Final = 100
 EVENT_TYPES: Final = frozenset({"track", "identify", "page", "screen", "group", "alias"})
 _NOTHING: Final[Mapping[str, Any]] = {}
+_TEXTS: Final = ("type", "messageId", "userId", "anonymousId", "event")
+_OBJECTS: Final = ("properties", "traits", "context")
+_TEXT: Final = frozenset({str, type(None)})
+_OBJECT: Final = frozenset({dict, type(None)})
 
 
 class WireEvent(BaseModel):
@@ -35,17 +41,18 @@ class WireEvent(BaseModel):
     sentAt: Any = Field(None, description="the tracker's clock when the request left")  # noqa: N815
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentEvent:
+class SegmentEvent(Value, frozen=True, gc=False):
     """One valid event. Containers are never None; ids are None when absent or blank."""
+
+    personal: ClassVar = frozenset({"user_id", "properties", "traits"})
 
     type: str
     message_id: str
-    user_id: str | None = field(default=None, repr=False)
+    user_id: str | None = None
     anonymous_id: str | None = None
     name: str | None = None  # of a track event
-    properties: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    traits: Mapping[str, Any] = field(default_factory=dict, repr=False)  # own traits over context.traits
+    properties: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    traits: Mapping[str, Any] = msgspec.field(default_factory=dict)  # own traits over context.traits
     timestamp: Any = None
     original_timestamp: Any = None
     sent_at: Any = None
@@ -76,39 +83,52 @@ def parse_event(raw: object) -> SegmentEvent:
     """Check one decoded JSON value against the Spec. Raises InvalidEvent."""
     if not isinstance(raw, dict):
         raise InvalidEvent("bad_request", "event", "must be a JSON object")
+    wire = raw if _is_tidy(raw) else _tidied(raw)
+    kind = wire.get("type") or raw.get("action")  # `action`: the name of the field in version 1 of the Spec
+    if not isinstance(kind, str) or kind not in EVENT_TYPES:
+        raise InvalidEvent("bad_request", "type", f"must be one of {', '.join(sorted(EVENT_TYPES))}")
+    user_id, anonymous_id = _present(wire.get("userId")), _present(wire.get("anonymousId"))
+    name = _present(wire.get("event"))
+    if kind == "track" and name is None:
+        raise InvalidEvent("event_not_defined", "event", "must be a non-empty string on a track call")
+    context = wire.get("context")
+    context_traits = context.get("traits") if context else None
+    if context_traits is not None and not isinstance(context_traits, dict):
+        raise InvalidEvent("traits_not_object", "context.traits", "must be a JSON object")
+    traits = _overlay(context_traits, wire.get("traits") if kind != "group" else None)
+    if user_id is None and anonymous_id is None and not (traits.get("email") or traits.get("phone")):
+        raise InvalidEvent("id_required", "userId", "userId or anonymousId must be present and not blank")
+    return SegmentEvent(
+        type=kind,
+        message_id=_message_id(wire.get("messageId")),
+        user_id=user_id,
+        anonymous_id=anonymous_id,
+        name=name,
+        properties=wire.get("properties") or _NOTHING,
+        traits=traits,
+        timestamp=wire.get("timestamp"),
+        original_timestamp=wire.get("originalTimestamp"),
+        sent_at=wire.get("sentAt"),
+        integrations=wire.get("integrations"),
+    )
+
+
+def _is_tidy(raw: Mapping[str, Any]) -> bool:
+    """Whether every field has its own type already, as in nearly all events: told in 0.7 µs, where tidying takes 3."""
+    return all(type(raw.get(name)) in _TEXT for name in _TEXTS) and all(
+        type(raw.get(name)) in _OBJECT for name in _OBJECTS
+    )
+
+
+def _tidied(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields of the Spec with numbers taken for ids. Raises InvalidEvent."""
     try:
-        wire = WireEvent.model_validate(raw)
+        return vars(WireEvent.model_validate(raw))
     except ValidationError as invalid:
         first = invalid.errors(include_url=False, include_input=False, include_context=False)[0]
         path = str(first["loc"][0])
         rule = first["msg"].removeprefix("Input ").replace("valid dictionary", "JSON object").replace("valid ", "")
         raise InvalidEvent(_CODES.get(path, "bad_request"), path, rule) from None
-    kind = wire.type or raw.get("action")  # `action`: the name of the field in version 1 of the Spec
-    if not isinstance(kind, str) or kind not in EVENT_TYPES:
-        raise InvalidEvent("bad_request", "type", f"must be one of {', '.join(sorted(EVENT_TYPES))}")
-    user_id, anonymous_id = _present(wire.userId), _present(wire.anonymousId)
-    name = _present(wire.event)
-    if kind == "track" and name is None:
-        raise InvalidEvent("event_not_defined", "event", "must be a non-empty string on a track call")
-    context_traits = wire.context.get("traits") if wire.context else None
-    if context_traits is not None and not isinstance(context_traits, dict):
-        raise InvalidEvent("traits_not_object", "context.traits", "must be a JSON object")
-    traits = _overlay(context_traits, wire.traits if kind != "group" else None)
-    if user_id is None and anonymous_id is None and not (traits.get("email") or traits.get("phone")):
-        raise InvalidEvent("id_required", "userId", "userId or anonymousId must be present and not blank")
-    return SegmentEvent(
-        type=kind,
-        message_id=_message_id(wire.messageId),
-        user_id=user_id,
-        anonymous_id=anonymous_id,
-        name=name,
-        properties=wire.properties or _NOTHING,
-        traits=traits,
-        timestamp=wire.timestamp,
-        original_timestamp=wire.originalTimestamp,
-        sent_at=wire.sentAt,
-        integrations=wire.integrations,
-    )
 
 
 def internal_message_id(message_id: str) -> str:
