@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.config.topology import Topology, read_topology
+from app.config.topology import Topology, load_file
 from app.config.values import ATTENTIVE_URL, BadSettings, BaseUrl, Region, read_secret, sentence, url_parts
 
 DEFAULT_DESTINATION: Final = "attentive"
@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     def topology(self) -> Topology:
         """Sources and destinations, from the file or from the single-account variables. Raises BadSettings."""
         if self.config is not None:
-            return read_topology(self.config)
+            return load_file(self.config).topology
         missing = [
             variable
             for variable, value in (("GATEWAY_WRITE_KEY", self.write_key), ("ATTENTIVE_API_TOKEN", self.api_token))

@@ -27,7 +27,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "segment": LEAVES,
     "attentive": LEAVES,
     "settings": frozenset({"config"}),
-    "config": LEAVES,
+    "config": frozenset({"attentive.endpoints"}),
     "masking": LEAVES,
     "value": LEAVES,
     "metrics": LEAVES,

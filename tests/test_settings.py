@@ -281,7 +281,12 @@ class TestAFile:
     @pytest.mark.parametrize(
         ("old", "new", "named"),
         [
-            pytest.param("destination: acme}", "destination: amce}", ["sources.web", "amce"], id="no such destination"),
+            pytest.param(
+                "destination: acme}",
+                "destination: amce}",
+                ["sources.web", "did you mean acme?"],
+                id="no such destination",
+            ),
             pytest.param("write_key: wk_web", "write_key: wk_app", ["write_key", "app", "web"], id="one key twice"),
             pytest.param("api_token_env: TEST_TOKEN", "api_token_env: NO_TOKEN", ["NO_TOKEN"], id="a variable not set"),
             pytest.param("api_token_env: TEST_TOKEN", "api_token_file: /no/file", ["/no/file"], id="a file not there"),

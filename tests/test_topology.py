@@ -131,10 +131,10 @@ MISTAKES: Final = [
         {"write_keys": [{"key": {"env": "APP_KEY", "file": "FOLDER/key"}}]}, ["0.key", "{env"], id="two places"
     ),
     pytest.param({"write_keys": [{"key": {"vault": "very-secret"}}]}, ["0.key", "{env"], id="a place that is none"),
-    pytest.param({"write_key": "wk", "write_key_env": "APP_KEY"}, ["app", "exactly one"], id="one key twice"),
+    pytest.param({"write_key": "wk", "write_key_env": "APP_KEY"}, ["app", "only one"], id="one key twice"),
     pytest.param({"write_keys": [{"key": "wk"}], "write_key": "wk2"}, ["app.write_key"], id="a key and a list"),
     pytest.param({"origins": ORIGIN}, ["app.origins"], id="an origin in place of a list"),
-    pytest.param({"origins": [{"host": "x"}]}, ["app.origins.0"], id="an origin that is no text"),
+    pytest.param({"origins": [{"host": "x"}]}, ["app.origins.0", "must be text"], id="an origin that is no text"),
     pytest.param({"signing": {"secrets": ["x"]}}, ["app.signing.scheme"], id="signing without a scheme"),
     pytest.param(
         {"signing": {"scheme": "md5", "secrets": ["x"]}}, ["app.signing.scheme", "segment"], id="an unknown scheme"
@@ -159,7 +159,7 @@ MISTAKES: Final = [
     pytest.param({"events_per_second": 0}, ["app.events_per_second", "greater than 0"], id="a rate of nothing"),
     pytest.param({"events_per_second": -1}, ["app.events_per_second", "greater than 0"], id="a rate below nothing"),
     pytest.param({"events_per_second": "many"}, ["app.events_per_second", "number"], id="a rate in words"),
-    pytest.param({"destination": "amce"}, ["app.destination", "amce"], id="no such destination"),
+    pytest.param({"destination": "amce"}, ["app.destination", "acme"], id="no such destination"),
 ]
 
 

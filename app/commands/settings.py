@@ -53,6 +53,9 @@ _FILE: Final = """
         destination: acme
         signing: {scheme: segment, secrets: [{env: SEGMENT_SECRET}]}
 
+A mistake stops the start with its line, the key and what was expected. Words are words, as in YAML 1.2: `NO` is
+Norway, and of true and false there is one spelling each. A key that stands twice is a mistake.
+
 Names are lower-case letters, digits, `-` and `_`. A name is part of the keys in Redis: renaming a destination leaves
 what waits for it behind.
 

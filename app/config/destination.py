@@ -1,14 +1,32 @@
 """One Attentive account, as the YAML file describes it."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from app.config.values import ATTENTIVE_URL, BaseUrl, Frozen, Region, SecretRef, gather
+from app.attentive.endpoints import BY_NAME
+from app.config.values import ATTENTIVE_URL, BaseUrl, Frozen, Rate, Region, SecretRef, gather, unknown_key
+
+
+def _endpoint(name: str) -> str:
+    if name not in BY_NAME:
+        raise ValueError(unknown_key(name, BY_NAME))
+    return name
+
+
+def _switch_or_names(given: Any) -> Any:
+    if not isinstance(given, bool | list | tuple) and given not in ("yes", "no", "on", "off"):
+        raise ValueError("must be true, false, or a list of event names")
+    return given
+
+
+EndpointName = Annotated[str, AfterValidator(_endpoint)]
 
 
 class Destination(Frozen):
     """One Attentive account."""
+
+    other_keys: ClassVar = ("api_token_env", "api_token_file")
 
     api_token: SecretRef = Field(description="the account's API key; or api_token_env, api_token_file")
     base_url: BaseUrl = Field(ATTENTIVE_URL, description="where its API is")
@@ -16,10 +34,10 @@ class Destination(Frozen):
     custom_identifiers: tuple[str, ...] = Field(
         ("username",), description="traits that are sent as Attentive customIdentifiers"
     )
-    other_events: bool | tuple[str, ...] = Field(
+    other_events: Annotated[bool | tuple[str, ...], BeforeValidator(_switch_or_names)] = Field(
         True, description="track events that no catalogue row names: true, false, or a list of those let through"
     )
-    limits: dict[str, Annotated[float, Field(gt=0)]] = Field(
+    limits: dict[EndpointName, Rate] = Field(
         default_factory=dict, description="calls per second by endpoint, where the account's differ from the documented"
     )
 

@@ -1,10 +1,10 @@
 """One sender, as the YAML file describes it."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from app.config.values import Frozen, SecretRef, gather
+from app.config.values import Frozen, HeaderName, Origin, Rate, SecretRef, gather
 
 
 class WriteKey(Frozen):
@@ -21,7 +21,7 @@ class Signing(Frozen):
         description="segment (X-Signature), standard-webhooks (and Svix), bearer, or header"
     )
     secrets: tuple[SecretRef, ...] = Field(min_length=1, description="any of these will do: they can be rotated")
-    header: str = Field("", description="the header that holds the secret, with scheme header")
+    header: HeaderName = Field("", description="the header that holds the secret, with scheme header")
 
     @model_validator(mode="after")
     def _check_header(self) -> Self:
@@ -33,15 +33,17 @@ class Signing(Frozen):
 class Source(Frozen):
     """One sender."""
 
+    other_keys: ClassVar = ("write_key", "write_key_env", "write_key_file")
+
     write_keys: tuple[WriteKey, ...] = Field(
         min_length=1, description="what it authenticates with; or write_key, write_key_env, write_key_file for one"
     )
     destination: str = Field(description="the name of the destination its events go to")
-    origins: tuple[str, ...] = Field(
+    origins: tuple[Origin, ...] = Field(
         ("*",), description="web pages that may post: https://shop.example, https://*.shop.example, or *"
     )
     signing: Signing | None = Field(None, description="for webhooks: scheme, secrets and header, see below")
-    events_per_second: Annotated[float, Field(gt=0)] | None = Field(
+    events_per_second: Rate | None = Field(
         None, description="more than this from one source, per gateway process, is a 429"
     )
 
@@ -51,4 +53,4 @@ class Source(Frozen):
         if not isinstance(given, dict) or "write_keys" in given:
             return given
         given = gather(given, "write_key")
-        return given | {"write_keys": [{"key": given.pop("write_key")}]}
+        return given | ({"write_keys": [{"key": given.pop("write_key")}]} if "write_key" in given else {})

@@ -1,50 +1,70 @@
 """Who sends, and where to: the whole file, read and checked."""
 
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from app.config.destination import Destination
+from app.config.document import BadFile, Document
 from app.config.source import Source
-from app.config.values import NAME, BadSettings, Frozen, sentence
+from app.config.values import BadSettings, Frozen, Name, Secrets, misplaced, nearest
 
 
 class Topology(Frozen):
     """Who sends, and where to: the YAML file's content."""
 
-    destinations: dict[Annotated[str, Field(pattern=NAME)], Destination] = Field(min_length=1)
-    sources: dict[Annotated[str, Field(pattern=NAME)], Source] = Field(min_length=1)
+    destinations: dict[Name, Destination] = Field(min_length=1)
+    sources: dict[Name, Source] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _check_references(self) -> Self:
-        keys: dict[str, str] = {}
-        for name, source in self.sources.items():
-            if source.destination not in self.destinations:
-                known = ", ".join(self.destinations)
-                raise ValueError(f"sources.{name}.destination: {source.destination!r} is none of {known}")
-            for write_key in source.write_keys:
-                if (other := keys.setdefault(write_key.key.get_secret_value(), name)) != name:
-                    raise ValueError(f"sources.{name}.write_key: the same as one of {other}")
+        if mistakes := [*self._unknown_destinations(), *self._repeated_keys()]:
+            raise misplaced(mistakes)
         return self
 
+    def _unknown_destinations(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        for name, source in self.sources.items():
+            if source.destination not in self.destinations:
+                hint = nearest(source.destination, self.destinations)
+                yield ("sources", name, "destination"), f"must be the name of a destination; {hint}"
 
-def read_topology(path: Path) -> Topology:
-    """The file's content. Raises BadSettings with what was expected and where."""
+    def _repeated_keys(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        first: dict[str, str] = {}
+        for name, source in self.sources.items():
+            for number, write_key in enumerate(source.write_keys):
+                key = write_key.key.get_secret_value()
+                if key in first:
+                    yield ("sources", name, "write_keys", number, "key"), f"the same as a write key of {first[key]}"
+                first.setdefault(key, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One reading of the file."""
+
+    topology: Topology
+    sha256: str  # of the file, as sha256sum prints it
+    files: tuple[Path, ...]  # what it was read from: itself and the files of its secrets
+    unknown_secrets: int  # that only a placeholder stands for
+
+
+def load_file(path: Path, *, secrets_needed: bool = True) -> Loaded:
+    """The file's content. Raises BadSettings with every mistake, its line and what was expected.
+
+    Without `secrets_needed`, a secret that is kept where this process cannot see it is no mistake.
+    """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as failure:
         raise BadSettings(f"GATEWAY_CONFIG: cannot read {path}: {failure.strerror}") from None
-    except yaml.YAMLError as failure:  # its own text quotes the line, which may hold a secret
-        mark = getattr(failure, "problem_mark", None)
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(failure, "problem", None) or "it holds characters that YAML forbids"
-        raise BadSettings(f"GATEWAY_CONFIG: {path}{where}: not YAML: {problem}") from None
-    except UnicodeDecodeError:
-        raise BadSettings(f"GATEWAY_CONFIG: {path} is not text in UTF-8") from None
+    document = Document(path, content)
+    secrets = Secrets(needed=secrets_needed)
     try:
-        return Topology.model_validate(content)
+        topology = Topology.model_validate(document.content, context=secrets)
     except ValidationError as invalid:
-        mistakes = "; ".join(sentence(error, ".".join) for error in invalid.errors())
-        raise BadSettings(f"GATEWAY_CONFIG: {path}: {mistakes}") from None
+        raise BadFile(path, document.mistakes(invalid.errors(include_url=False))) from None
+    return Loaded(topology, hashlib.sha256(content).hexdigest(), (path, *secrets.files), secrets.missing)

@@ -1,15 +1,35 @@
 """The kinds of values that settings are made of, and how a mistake in one is told."""
 
 import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 ATTENTIVE_URL: Final = "https://api.attentivemobile.com"
 _LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
-NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, a token
+_ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://[^/\s?#@]+", re.IGNORECASE)
+_USUAL_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
 class BadSettings(Exception):  # noqa: N818 - it ends the start, with one line for the operator
@@ -50,26 +70,124 @@ def _given(secret: SecretStr) -> SecretStr:
     return SecretStr(text)
 
 
+def _name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError("must be made of lower-case letters, digits, - and _, at most 63 of them")
+    return name
+
+
+def _header(name: str) -> str:
+    if name and not _HEADER.fullmatch(name):
+        raise ValueError("must be the name of an HTTP header such as X-Webhook-Token")
+    return name
+
+
+def _origin(origin: str) -> str:
+    """An origin as browsers write it. One that no browser can send would shut a page out, and say nothing."""
+    if origin in ("*", "null"):
+        return origin
+    found = _ORIGIN.fullmatch(origin)
+    if found is None:
+        raise ValueError("must be * or a scheme and a host, and no path, such as https://shop.example")
+    if not origin.isascii():
+        raise ValueError("must be written as browsers send it: in ASCII (punycode)")
+    if (port := _USUAL_PORTS.get(found[1].lower())) and origin.endswith(port):
+        raise ValueError(f"must be written without {port}, as browsers send it")
+    return origin
+
+
 Secret = Annotated[SecretStr, AfterValidator(_given)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Region = Annotated[str, AfterValidator(_region)]
+Name = Annotated[str, AfterValidator(_name)]
+HeaderName = Annotated[str, AfterValidator(_header)]
+Origin = Annotated[str, AfterValidator(_origin)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Frozen(BaseModel):
     """What every model of the file is: unchangeable, and without room for misspelt keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    other_keys: ClassVar[tuple[str, ...]] = ()  # that the file may hold beside the fields
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain_unknown_keys(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(given)
+        except ValidationError as invalid:
+            errors = invalid.errors(include_url=False)
+            raise misplaced((error["loc"], cls._explained(error)) for error in errors) from None
+
+    @classmethod
+    def _explained(cls, error: Any) -> Any:
+        """The same error, saying which keys there are where one is unknown or missing here."""
+        match error:
+            case {"type": "extra_forbidden", "loc": (str(key),)}:
+                return unknown_key(key, [*cls.model_fields, *cls.other_keys])
+            case {"type": "missing", "loc": (str(key),)}:
+                forms = [other for other in cls.other_keys if other.startswith(key.removesuffix("s"))]
+                return error | ({"msg": f"is required, or {' or '.join(forms)}"} if forms else {})
+        return error
 
 
-def _resolve(given: Any) -> Any:
+def unknown_key(given: str, known: Iterable[str]) -> str:
+    """What to say of a key or name that is none of those `known`."""
+    return f"is unknown here; {nearest(given, known)}"
+
+
+def nearest(given: object, known: Iterable[str]) -> str:
+    """A hint at what was meant: the nearest of what is `known`, or all of it. `given` is not repeated."""
+    known = sorted(known)
+    close = get_close_matches(str(given).lower(), {name.lower(): name for name in known}, n=1, cutoff=0.7)
+    meant = next((name for name in known if close and name.lower() == close[0]), None)
+    return f"did you mean {meant}?" if meant else f"there are: {', '.join(known)}"
+
+
+def misplaced(mistakes: Iterable[tuple[Sequence[str | int], Any]]) -> ValidationError:
+    """Mistakes at places below the model that finds them: rules in words, or errors of pydantic's."""
+    return ValidationError.from_exception_data(
+        "",
+        [InitErrorDetails(type=_custom(rule), loc=tuple(steps), input=None) for steps, rule in mistakes],
+    )
+
+
+def _custom(rule: Any) -> PydanticCustomError:
+    kind, text = ("value_error", rule) if isinstance(rule, str) else (rule["type"], sentence(rule | {"loc": ()}))
+    return PydanticCustomError(kind, "{rule}", {"rule": text})
+
+
+@dataclass(slots=True)
+class Secrets:
+    """How one reading of a file treats secrets that are kept elsewhere, and which files they were in."""
+
+    needed: bool = True  # False: one that cannot be had is no mistake, a placeholder stands for it
+    files: list[Path] = field(default_factory=list)
+    missing: int = 0
+
+    def lacking(self, reference: str, problem: str) -> str:
+        """The placeholder. Raises ValueError where secrets are needed."""
+        if self.needed:
+            raise ValueError(problem)
+        self.missing += 1
+        return f"unknown:{reference}"
+
+
+def _resolve(given: Any, info: ValidationInfo) -> Any:
     """A secret as text, or where it is kept: {env: VARIABLE} or {file: PATH}."""
+    secrets = info.context if isinstance(info.context, Secrets) else Secrets()
     match given:
         case {"env": str(variable), **rest} if not rest:
-            if not os.environ.get(variable):
-                raise ValueError(f"the variable {variable} is not set")
-            return os.environ[variable]
+            if not _VARIABLE.fullmatch(variable):  # it may be the secret itself, and is not repeated
+                raise ValueError("must name an environment variable, in capitals")
+            return os.environ.get(variable) or secrets.lacking(variable, f"the variable {variable} is not set")
         case {"file": str(path), **rest} if not rest:
-            return read_secret(Path(path), "file")
+            secrets.files.append(Path(path))
+            try:
+                return _text_of(Path(path))
+            except ValueError as problem:
+                return secrets.lacking(path, str(problem))
         case dict():
             raise ValueError("give the secret itself, or {env: VARIABLE}, or {file: PATH}")
         case _:
@@ -80,13 +198,13 @@ SecretRef = Annotated[Secret, BeforeValidator(_resolve)]
 
 
 def gather(given: Any, name: str) -> Any:
-    """`name`, `name_env` and `name_file` are three ways to give the same secret; exactly one is wanted."""
+    """`name`, `name_env` and `name_file` are three ways to give the same secret; of two of them, one is a mistake."""
     if not isinstance(given, dict):
         return given
     given = dict(given)
     variable, file = given.pop(f"{name}_env", None), given.pop(f"{name}_file", None)
-    if sum(way is not None for way in (given.get(name), variable, file)) != 1:
-        raise ValueError(f"give exactly one of {name}, {name}_env (a variable's name) and {name}_file (a path)")
+    if sum(way is not None for way in (given.get(name), variable, file)) > 1:
+        raise ValueError(f"give only one of {name}, {name}_env (a variable's name) and {name}_file (a path)")
     if variable is not None:
         given[name] = {"env": variable}
     elif file is not None:
@@ -97,15 +215,32 @@ def gather(given: Any, name: str) -> Any:
 def read_secret(path: Path, setting: str) -> str:
     """The file's text without the blanks around it. Raises BadSettings that names the `setting`."""
     try:
+        return _text_of(path)
+    except ValueError as problem:
+        raise BadSettings(f"{setting}: {problem}") from None
+
+
+def _text_of(path: Path) -> str:
+    shown = path if path.is_absolute() or path.parent != Path() else "the file it names"  # it may be the secret itself
+    try:
         return path.read_text(encoding="utf-8").strip()
     except OSError as failure:
-        raise BadSettings(f"{setting}: cannot read {path}: {failure.strerror}") from None
+        raise ValueError(f"cannot read {shown}: {failure.strerror}") from None
     except UnicodeDecodeError:
-        raise BadSettings(f"{setting}: {path} is not text in UTF-8") from None
+        raise ValueError(f"{shown} is not text in UTF-8") from None
 
 
-def sentence(error: Any, name_of: Any) -> str:
+_RULES: Final[Mapping[str, str]] = {
+    "model_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of keys to values",
+    "tuple_type": "must be a list",
+    "string_type": "must be text",
+}
+
+
+def sentence(error: Any, name_of: Any = ".".join) -> str:
     """One mistake as "where: what was expected". The value is left out: it may be a secret."""
     where = name_of([str(part) for part in error["loc"]]) if error["loc"] else ""
-    rule = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    rule = _RULES.get(error["type"]) or error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    rule = rule.replace("Field required", "is required")
     return f"{where}: {rule}" if where else rule
