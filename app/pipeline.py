@@ -10,6 +10,7 @@ import orjson
 from app.delivery.delivery import HORIZON, Delivery
 from app.identity.extract import IdentityRules, extract_identity
 from app.mapping.apply import apply_rule
+from app.mapping.attributes import AttributeRules
 from app.mapping.catalogue import Catalogue
 from app.mapping.fields import Unmappable
 from app.segment.events import SegmentEvent
@@ -24,6 +25,7 @@ class DropReason(StrEnum):
 
     NO_IDENTITY = "no_identity"  # the global filter: neither traits.email, traits.phone nor userId
     UNUSABLE_IDENTITY = "unusable_identity"  # something was given, and none of it can be sent
+    NO_PRIMARY_IDENTIFIER = "no_primary_identifier"  # the e-mail address or phone number that the account asks for
     NOT_FORWARDED = "not_forwarded"  # no rule for this type of call
     EVENT_NOT_ALLOWED = "event_not_allowed"  # a custom event that the settings do not let through
     NOTHING_TO_SAY = "nothing_to_say"  # an identify with one identifier and no traits
@@ -61,6 +63,7 @@ class Plan:
 
     identity: IdentityRules = field(default_factory=IdentityRules)
     catalogue: Catalogue = field(default_factory=Catalogue)
+    attributes: AttributeRules = field(default_factory=AttributeRules)
     oldest: timedelta | None = HORIZON  # an event that arrives older than this is not sent; None: whatever its age
 
 
@@ -71,6 +74,8 @@ def decide(event: SegmentEvent, plan: Plan, *, original: bytes, source: str, rec
     found = extract_identity(event, plan.identity)
     if found.identity is None:
         return Drop(DropReason.UNUSABLE_IDENTITY if found.named else DropReason.NO_IDENTITY, found.notes)
+    if not found.identity.has(plan.identity.primary):
+        return Drop(DropReason.NO_PRIMARY_IDENTIFIER, found.notes)
     rules = plan.catalogue.rules_for(event)
     if not rules:
         reason = DropReason.EVENT_NOT_ALLOWED if event.type == "track" else DropReason.NOT_FORWARDED
@@ -81,11 +86,14 @@ def decide(event: SegmentEvent, plan: Plan, *, original: bytes, source: str, rec
     if too_old and any(rule.endpoint.dated for rule in rules):
         return Bury("too_old", "occurred too long before it arrived to be of use", tuple(notes))
     try:
-        calls = [call for rule in rules if (call := apply_rule(rule, event, found.identity, moment, notes))]
+        calls = [
+            call for rule in rules if (call := apply_rule(rule, event, found.identity, moment, plan.attributes, notes))
+        ]
     except Unmappable as verdict:
         return Bury("unmappable", f"{verdict.reason}: {verdict.detail}", tuple(notes))
     if not calls:
-        return Drop(DropReason.NOTHING_TO_SAY, tuple(notes))
+        nobody = event.type != "identify"  # known by Shopify's or Klaviyo's id alone, which events cannot carry
+        return Drop(DropReason.UNUSABLE_IDENTITY if nobody else DropReason.NOTHING_TO_SAY, tuple(notes))
     deliveries = tuple(
         Delivery(
             message_id=event.message_id,

@@ -11,6 +11,7 @@ from app.ingest.admission import RateLimit
 from app.ingest.auth import Sender
 from app.ingest.cors import Origins
 from app.ingest.signatures import Scheme, Signing
+from app.mapping.attributes import AttributeRules
 from app.mapping.catalogue import CATALOGUE, Catalogue
 from app.pipeline import Plan
 from app.settings import Settings
@@ -68,7 +69,19 @@ def plan_of(destination: Destination) -> Plan:
             allowed = frozenset[str]()
         case names:
             allowed = frozenset(names)
-    return Plan(
-        IdentityRules(destination.default_region, tuple(destination.custom_identifiers)),
-        Catalogue(CATALOGUE, allowed),
+    identity = _identity_rules(destination)
+    return Plan(identity, Catalogue(CATALOGUE, allowed), AttributeRules(identity.traits))
+
+
+def _identity_rules(destination: Destination) -> IdentityRules:
+    identifiers = destination.identifiers
+    return IdentityRules(
+        default_region=destination.default_region,
+        primary=identifiers.primary,
+        email=identifiers.email,
+        phone=identifiers.phone,
+        client_user_id=identifiers.client_user_id,
+        shopify_id=identifiers.shopify_id,
+        klaviyo_id=identifiers.klaviyo_id,
+        custom=tuple(identifiers.custom.items()),
     )

@@ -10,10 +10,25 @@ from hypothesis import HealthCheck, given, settings
 
 from app.delivery.delivery import HORIZON
 from app.identity.extract import IdentityRules
+from app.identity.identity import Primary
 from app.mapping.catalogue import CATALOGUE, Catalogue
 from app.pipeline import Bury, Decision, Drop, DropReason, Forward, Plan, decide
 from app.segment.events import parse_event
-from tests.builders import EMAIL, NOW, PHONE, USER_ID, Raw, buried, decided, dropped, forwarded, identify, page, track
+from tests.builders import (
+    EMAIL,
+    NOW,
+    PHONE,
+    USER_ID,
+    Raw,
+    about,
+    buried,
+    decided,
+    dropped,
+    forwarded,
+    identify,
+    page,
+    track,
+)
 from tests.contracts.test_catalogue_contract import EVENTS_OF_ANY_KIND
 
 NAMED_ONLY: Final = Plan(catalogue=Catalogue(CATALOGUE, frozenset()))
@@ -130,6 +145,37 @@ def test_notes_say_what_was_left_out_and_name_nobody() -> None:
     assert [note.partition(":")[0] for note in notes] == ["traits.phone", "userId", "timestamp", "properties"]
     assert EMAIL not in " ".join(notes)
     assert "555" not in " ".join(notes)
+
+
+@pytest.mark.parametrize(
+    ("primary", "traits", "sent"),
+    [
+        pytest.param("any", {"email": EMAIL}, True, id="any, with an address"),
+        pytest.param("email", {"email": EMAIL}, True, id="the address, which is there"),
+        pytest.param("email", {"phone": PHONE}, False, id="the address, which is not"),
+        pytest.param("email", {"phone": PHONE, "email": "n/a"}, False, id="the address, which is none"),
+        pytest.param("phone", {"phone": PHONE}, True, id="the number, which is there"),
+        pytest.param("phone", {"email": EMAIL}, False, id="the number, which is not"),
+    ],
+)
+def test_what_comes_without_the_primary_identifier_is_not_sent(
+    primary: Primary, traits: dict[str, str], sent: bool
+) -> None:
+    plan = Plan(identity=IdentityRules(primary=primary))
+    for raw in (about(track("x"), user_id=USER_ID, **traits), about(identify(), user_id=USER_ID, **traits, vip="yes")):
+        decision = decided(raw, plan=plan)
+        if sent:
+            assert isinstance(decision, Forward)
+        else:
+            assert isinstance(decision, Drop)
+            assert decision.reason is DropReason.NO_PRIMARY_IDENTIFIER
+
+
+def test_somebody_known_by_shopifys_id_alone_has_attributes_but_no_events() -> None:
+    nobody = {"email": "n/a", "shopify_id": "5551001"}
+    assert dropped(about(track("Coupon Entered"), **nobody)).reason is DropReason.UNUSABLE_IDENTITY
+    (sent,) = forwarded(about(identify(), **nobody, tier="gold")).deliveries
+    assert orjson.loads(sent.body)["identifiers"] == {"shopifyId": "5551001"}
 
 
 def test_phone_numbers_are_read_as_the_destination_says() -> None:

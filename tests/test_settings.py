@@ -1,6 +1,7 @@
 """Settings: where they come from, and one readable line, without any secret in it, for each mistake."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +10,9 @@ from pydantic import SecretStr, ValidationError
 
 from app.config.topology import Topology
 from app.config.values import ATTENTIVE_URL, BadSettings
+from app.identity.extract import IdentityRules
+from app.pipeline import Plan
+from app.segment.paths import EventPath
 from app.settings import Settings, load_settings
 from app.topology import all_lanes, all_senders, plan_of
 
@@ -232,7 +236,7 @@ destinations:
   acme:
     api_token: tk_9f3a-very-secret
     default_region: gb
-    custom_identifiers: [username, card]
+    identifiers: {primary: phone, email: [traits.email, properties.email], custom: {card: traits.loyalty.card}}
     other_events: [Boot Fitting Booked]
   acme-test:
     api_token_env: TEST_TOKEN
@@ -269,7 +273,14 @@ class TestAFile:
             ("wk_web", "web", "acme"),
             ("wk_app", "app", "acme-test"),
         ]
-        assert plan_of(acme).identity.custom_identifiers == ("username", "card")
+        assert plan_of(acme).identity == IdentityRules(
+            default_region="GB",
+            primary="phone",
+            email=(EventPath("traits.email"), EventPath("properties.email")),
+            custom=(("card", (EventPath("traits.loyalty.card"),)),),
+        )
+        assert plan_of(acme).attributes.identifiers >= {"email", "phone", "loyalty.card", "shopify_id", "klaviyo_id"}
+        assert plan_of(test) == replace(Plan(), catalogue=plan_of(test).catalogue)
         assert plan_of(acme).catalogue.other_events == frozenset({"Boot Fitting Booked"})
         assert plan_of(test).catalogue.other_events == frozenset()
 
@@ -308,6 +319,24 @@ class TestAFile:
             pytest.param("  acme:\n", "  Acme Inc:\n", ["Acme Inc"], id="a name with blanks and capitals"),
             pytest.param(
                 "other_events: false", "other_events: 7.5", ["acme-test.other_events"], id="neither yes nor list"
+            ),
+            pytest.param(
+                "[traits.email, properties.email]", "email", ["identifiers.email", "traits.email"], id="no path"
+            ),
+            pytest.param(
+                "[traits.email, properties.email]", "[context.ip]", ["identifiers.email.0"], id="a path out of reach"
+            ),
+            pytest.param("traits.loyalty.card", "traits..card", ["identifiers.custom.card"], id="a path with a gap"),
+            pytest.param(
+                "{card: traits.loyalty.card}", "{'': traits.card}", ["identifiers.custom"], id="an identifier unnamed"
+            ),
+            pytest.param("primary: phone", "primary: userId", ["identifiers.primary", "email"], id="an odd primary"),
+            pytest.param("primary: phone", "primary: phone, phone: []", ["primary", "no path"], id="a primary nowhere"),
+            pytest.param(
+                "{primary: phone, email: [traits.email, properties.email]",
+                "{phone: [], email: [], client_user_id: []",
+                ["acme.identifiers", "no event could pass"],
+                id="a filter that nobody passes",
             ),
             pytest.param("sources:", "senders:", ["sources"], id="no sources"),
         ],

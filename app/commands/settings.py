@@ -1,6 +1,6 @@
 """`attentive-gateway settings`: every setting, with what it is now. Also writes docs/configuration.md."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from app.commands.common import out
 from app.config.destination import Destination
+from app.config.identifiers import Identifiers
 from app.config.source import Signing, Source, WriteKey
 from app.settings import SECRET_VARIABLES, Settings, load_settings
 
@@ -33,6 +34,9 @@ _FILE: Final = """
         api_token_env: ACME_ATTENTIVE_TOKEN       # or api_token_file, or api_token
         default_region: US
         limits: {identity: 20}
+        identifiers:
+          email: [traits.email, properties.email]  # an event of somebody who gives it there passes as well
+          custom: {username: traits.username, loyalty_card: traits.loyalty.card}
       acme-uk:
         api_token_file: /run/secrets/acme-uk-token
         default_region: GB
@@ -58,8 +62,14 @@ Norway, and of true and false there is one spelling each. A key that stands twic
 
 Names are lower-case letters, digits, `-` and `_`. A name is part of the keys in Redis: renaming a destination leaves
 what waits for it behind.
-
 """
+_MODELS: Final[Sequence[tuple[str, type[BaseModel]]]] = (
+    ("destinations.NAME", Destination),
+    ("destinations.NAME.identifiers", Identifiers),
+    ("sources.NAME", Source),
+    ("sources.NAME.write_keys", WriteKey),
+    ("sources.NAME.signing", Signing),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +99,8 @@ def settings(
 def configuration_page() -> str:
     """docs/configuration.md."""
     page = [_HEAD, *_markdown("Variable", _rows(Settings, environment_name)), _FILE]
-    page += ["### destinations.NAME\n\n", *_markdown("Key", _rows(Destination, lambda field, _: field))]
-    page += ["\n### sources.NAME\n\n", *_markdown("Key", _rows(Source, lambda field, _: field))]
-    page += ["\n### sources.NAME.write_keys\n\n", *_markdown("Key", _rows(WriteKey, lambda field, _: field))]
-    page += ["\n### sources.NAME.signing\n\n", *_markdown("Key", _rows(Signing, lambda field, _: field))]
+    for name, model in _MODELS:
+        page += [f"\n### {name}\n\n{model.__doc__}\n\n", *_markdown("Key", _rows(model, lambda field, _: field))]
     return "".join(page)
 
 
@@ -112,13 +120,24 @@ def _default(info: FieldInfo) -> str:
     value = info.get_default(call_default_factory=True, validated_data={})
     if value is PydanticUndefined:
         return "required"
-    if value is None or value in ({}, ()):
+    if value is None or value in ({}, (), ""):
         return "-"
-    if isinstance(value, SecretStr):
-        return f"`{value.get_secret_value()}`"
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    return f"`{', '.join(value) if isinstance(value, tuple) else value}`"
+    return "see below" if isinstance(value, BaseModel) else f"`{_yaml(value)}`"
+
+
+def _yaml(value: Any) -> str:
+    """A default as one would write it in the file."""
+    match value:
+        case SecretStr():
+            return value.get_secret_value()
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return ", ".join(map(str, value))
+        case Mapping():
+            return ", ".join(f"{name}: {_yaml(inner)}" for name, inner in value.items())
+        case _:
+            return str(value)
 
 
 def _markdown(first: str, rows: Iterator[_Row]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from app.attentive.endpoints import BY_NAME
+from app.config.identifiers import Identifiers
 from app.config.values import ATTENTIVE_URL, BaseUrl, Frozen, Rate, Region, SecretRef, gather, unknown_key
 
 
@@ -31,9 +32,7 @@ class Destination(Frozen):
     api_token: SecretRef = Field(description="the account's API key; or api_token_env, api_token_file")
     base_url: BaseUrl = Field(ATTENTIVE_URL, description="where its API is")
     default_region: Region = Field("US", description="country of phone numbers that come without a country code")
-    custom_identifiers: tuple[str, ...] = Field(
-        ("username",), description="traits that are sent as Attentive customIdentifiers"
-    )
+    identifiers: Identifiers = Field(Identifiers(), description="which identifiers are sent, and where they are found")
     other_events: Annotated[bool | tuple[str, ...], BeforeValidator(_switch_or_names)] = Field(
         True, description="track events that no catalogue row names: true, false, or a list of those let through"
     )

@@ -16,12 +16,16 @@ from pydantic import (
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
+    PlainSerializer,
+    PlainValidator,
     SecretStr,
     ValidationError,
     ValidationInfo,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from app.segment.paths import EventPath
 
 ATTENTIVE_URL: Final = "https://api.attentivemobile.com"
 _LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
@@ -59,6 +63,14 @@ def _region(region: str) -> str:
     if len(region) != 2 or not region.isascii() or not region.isalpha():
         raise ValueError("must be a two-letter country code (ISO 3166-1) such as US")
     return region.upper()
+
+
+def _event_path(given: Any) -> EventPath:
+    return given if isinstance(given, EventPath) else EventPath(str(given))
+
+
+def _one_or_more(given: Any) -> Any:
+    return (given,) if isinstance(given, str) else given
 
 
 def _given(secret: SecretStr) -> SecretStr:
@@ -103,6 +115,8 @@ Name = Annotated[str, AfterValidator(_name)]
 HeaderName = Annotated[str, AfterValidator(_header)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+EventPathText = Annotated[EventPath, PlainValidator(_event_path), PlainSerializer(str)]
+EventPaths = Annotated[tuple[EventPathText, ...], BeforeValidator(_one_or_more)]
 
 
 class Frozen(BaseModel):

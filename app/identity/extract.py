@@ -1,19 +1,41 @@
 """The global identifier filter: from an event to the person, or to the reason why Attentive could not know them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
-from app.identity.identity import Identity
+from app.identity.identity import Identity, Primary
 from app.identity.normalise import IDENTIFIER_CHARS, is_address_or_phone, to_e164, to_email
 from app.segment.events import SegmentEvent
+from app.segment.paths import EventPath
 from app.value import Value
+
+Paths = tuple[EventPath, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityRules:
-    """How one destination reads identities."""
+    """How one destination reads identities. Of the paths of an identifier, the first with a usable value counts."""
 
     default_region: str = "US"  # ISO 3166-1, for phone numbers without a country code
-    custom_identifiers: tuple[str, ...] = ("username",)  # traits that become Attentive customIdentifiers
+    primary: Primary = "any"
+    email: Paths = (EventPath("traits.email"),)
+    phone: Paths = (EventPath("traits.phone"),)
+    client_user_id: Paths = (EventPath("userId"),)
+    shopify_id: Paths = (EventPath("traits.shopify_id"),)
+    klaviyo_id: Paths = (EventPath("traits.klaviyo_id"),)
+    custom: tuple[tuple[str, Paths], ...] = (("username", (EventPath("traits.username"),)),)  # by Attentive's name
+
+    @property
+    def traits(self) -> frozenset[str]:
+        """The traits, dotted, that are read as identifiers, and so are no attributes."""
+        named = (self.email, self.phone, self.client_user_id, self.shopify_id, self.klaviyo_id)
+        return frozenset(
+            path.text.removeprefix("traits.")
+            for paths in (*named, *(paths for _, paths in self.custom))
+            for path in paths
+            if path.text.startswith("traits.")
+        )
 
 
 class Extraction(Value, frozen=True, gc=False):
@@ -24,52 +46,71 @@ class Extraction(Value, frozen=True, gc=False):
     notes: tuple[str, ...] = ()
 
 
+NOBODY: Final = Extraction(None, named=False)
+
+
 def extract_identity(event: SegmentEvent, rules: IdentityRules) -> Extraction:
-    """Pass an event only when `traits.email`, `traits.phone` or `userId` is present, and normalise what it gives.
+    """Pass an event only when an e-mail address, a phone number or a user id is present, and normalise what it gives.
 
     `anonymousId` never counts. An identifier that cannot be used is left out with a note.
     """
-    traits = event.traits
-    given_email, given_phone = _text(traits.get("email")), _text(traits.get("phone"))
-    if given_email is None and given_phone is None and event.user_id is None:
-        return Extraction(None, named=False)
     notes: list[str] = []
-    email = to_email(given_email) if given_email else None
-    if given_email and email is None:
-        notes.append("traits.email: not an e-mail address, left out")
-    phone = to_e164(given_phone, rules.default_region) if given_phone else None
-    if given_phone and phone is None:
-        notes.append("traits.phone: not a phone number, left out")
-    identity = Identity(
-        email=email,
-        phone=phone,
-        client_user_id=_client_user_id(event.user_id, phone, rules, notes),
-        custom=_custom_identifiers(event, rules, notes),
+    email = _first(event, rules.email, _email, rules, notes)
+    phone = _first(event, rules.phone, _phone, rules, notes)
+    user_id = _first(event, rules.client_user_id, _client_user_id, rules, notes)
+    if email is None and phone is None and user_id is None and not notes:
+        return NOBODY
+    if user_id is not None and phone is not None and user_id == phone.removeprefix("+"):
+        notes.append("clientUserId: the same as the phone number, left out")
+        user_id = None
+    shopify_id = _first(event, rules.shopify_id, _bounded, rules, notes)
+    klaviyo_id = _first(event, rules.klaviyo_id, _bounded, rules, notes)
+    if user_id is not None and user_id in (shopify_id, klaviyo_id):
+        notes.append("clientUserId: the same as Shopify's or Klaviyo's id, left out")
+        user_id = None
+    custom = tuple(
+        (name, value)
+        for name, paths in rules.custom
+        if (value := _first(event, paths, _bounded, rules, notes)) is not None
     )
-    if not (email or phone or identity.client_user_id or identity.custom):
-        return Extraction(None, named=True, notes=tuple(notes))
-    return Extraction(identity, named=True, notes=tuple(notes))
+    if email or phone or user_id or custom or shopify_id or klaviyo_id:
+        identity = Identity(email, phone, user_id, custom, shopify_id, klaviyo_id)
+        return Extraction(identity, named=True, notes=tuple(notes))
+    return Extraction(None, named=True, notes=tuple(notes))
 
 
-def _client_user_id(user_id: str | None, phone: str | None, rules: IdentityRules, notes: list[str]) -> str | None:
-    if user_id is None:
-        return None
-    if is_address_or_phone(user_id, rules.default_region) or (phone and user_id == phone.removeprefix("+")):
-        notes.append("userId: an e-mail address or phone number, not sent as clientUserId")
-        return None
-    return _bounded("userId", user_id, notes)
+Check = Callable[[str, IdentityRules], tuple[str | None, str]]  # the form that is sent, or None and what is wrong
 
 
-def _custom_identifiers(event: SegmentEvent, rules: IdentityRules, notes: list[str]) -> tuple[tuple[str, str], ...]:
-    found = ((name, _text(event.traits.get(name))) for name in rules.custom_identifiers)
-    return tuple((name, value) for name, value in found if value and _bounded(f"traits.{name}", value, notes))
-
-
-def _bounded(path: str, value: str, notes: list[str]) -> str | None:
-    if len(value) <= IDENTIFIER_CHARS:
-        return value
-    notes.append(f"{path}: longer than {IDENTIFIER_CHARS} characters, left out")
+def _first(event: SegmentEvent, paths: Paths, check: Check, rules: IdentityRules, notes: list[str]) -> str | None:
+    for path in paths:
+        text = _text(path.read(event))
+        if text is not None:
+            value, fault = check(text, rules)
+            if value is not None:
+                return value
+            notes.append(f"{path.text}: {fault}")
     return None
+
+
+def _email(text: str, _: IdentityRules) -> tuple[str | None, str]:
+    return to_email(text), "not an e-mail address, left out"
+
+
+def _phone(text: str, rules: IdentityRules) -> tuple[str | None, str]:
+    return to_e164(text, rules.default_region), "not a phone number, left out"
+
+
+def _client_user_id(text: str, rules: IdentityRules) -> tuple[str | None, str]:
+    if is_address_or_phone(text, rules.default_region):
+        return None, "an e-mail address or phone number, not sent as clientUserId"
+    return _bounded(text, rules)
+
+
+def _bounded(text: str, _: IdentityRules) -> tuple[str | None, str]:
+    if len(text) <= IDENTIFIER_CHARS:
+        return text, ""
+    return None, f"longer than {IDENTIFIER_CHARS} characters, left out"
 
 
 def _text(value: object) -> str | None:

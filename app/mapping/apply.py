@@ -6,7 +6,7 @@ from typing import Any
 from app.attentive.call import AttentiveCall
 from app.attentive.endpoints import IDENTITY, USER_ATTRIBUTES
 from app.identity.identity import Identity
-from app.mapping.attributes import user_attributes
+from app.mapping.attributes import AttributeRules, user_attributes
 from app.mapping.catalogue import Rule
 from app.mapping.fields import ABSENT, Scope
 from app.mapping.users import attribute_identifiers, event_user, identity_link
@@ -15,7 +15,12 @@ from app.segment.times import to_wire
 
 
 def apply_rule(
-    rule: Rule, event: SegmentEvent, identity: Identity, occurred_at: datetime, notes: list[str]
+    rule: Rule,
+    event: SegmentEvent,
+    identity: Identity,
+    occurred_at: datetime,
+    attributes: AttributeRules,
+    notes: list[str],
 ) -> AttentiveCall | None:
     """The call that `rule` makes of `event`, or None when it would say nothing.
 
@@ -25,7 +30,7 @@ def apply_rule(
         case IDENTITY.name:
             body = identity_link(identity)
         case USER_ATTRIBUTES.name:
-            body = _attributes_body(event, identity, notes)
+            body = _attributes_body(event, identity, attributes, notes)
         case _:
             body = _event_body(rule, event, identity, occurred_at, notes)
     return None if body is None else AttentiveCall(rule.endpoint, body, rule.priority)
@@ -33,9 +38,12 @@ def apply_rule(
 
 def _event_body(
     rule: Rule, event: SegmentEvent, identity: Identity, occurred_at: datetime, notes: list[str]
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
+    user = event_user(identity)
+    if not user:
+        return None
     scope = Scope(event, identity, event.properties, "properties.", notes)
-    body: dict[str, Any] = {"user": event_user(identity), "occurredAt": to_wire(occurred_at)}
+    body: dict[str, Any] = {"user": user, "occurredAt": to_wire(occurred_at)}
     for key, word in rule.body.items():
         value = word.read(scope)
         if value is not ABSENT:
@@ -43,9 +51,10 @@ def _event_body(
     return body
 
 
-def _attributes_body(event: SegmentEvent, identity: Identity, notes: list[str]) -> dict[str, Any] | None:
-    custom = frozenset(name for name, _ in identity.custom)
-    attributes = user_attributes(event.traits, custom, notes)
+def _attributes_body(
+    event: SegmentEvent, identity: Identity, rules: AttributeRules, notes: list[str]
+) -> dict[str, Any] | None:
+    attributes = user_attributes(event.traits, rules, notes)
     if attributes is None:
         return None
     return {"identifiers": attribute_identifiers(identity), "attributes": attributes}

@@ -9,11 +9,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from app.identity.extract import IdentityRules
 from app.mapping.cleaning import ATTRIBUTE_NAME_CHARS, ATTRIBUTES, clean_name
 
 _COUNTRY = re.compile(r"[A-Za-z]{2,3}")
 _OLDEST: Final = 1000  # years: what is more is no age
 IDENTIFIER_TRAITS: Final = frozenset({"email", "phone", "id", "userId", "anonymousId"})
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeRules:
+    """How one destination wants traits."""
+
+    identifiers: frozenset[str] = IdentityRules().traits  # dotted; these say who it is and are no attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +53,13 @@ WELL_KNOWN: Final = (
 )
 
 
-def user_attributes(traits: Mapping[str, Any], identifiers: frozenset[str], notes: list[str]) -> dict[str, Any] | None:
+def user_attributes(traits: Mapping[str, Any], rules: AttributeRules, notes: list[str]) -> dict[str, Any] | None:
     """`attributes` of a v2 user attributes call, or None when the traits say nothing but who it is.
 
-    `identifiers` names the traits sent as customIdentifiers, beside e-mail, phone and the ids, which are no attributes.
     Custom values are scalars: objects are flattened with `_`, lists of scalars joined with `, `. At most 100 of them.
     """
     flat: dict[str, Any] = {}
-    for path, value in _flatten(traits, skip=IDENTIFIER_TRAITS | identifiers, notes=notes):
+    for path, value in _flatten(traits, skip=IDENTIFIER_TRAITS | rules.identifiers, notes=notes):
         if path in flat:
             notes.append("traits: a dotted name and a nested one are the same, the first one is sent")
         else:
@@ -94,11 +101,11 @@ def _flatten(
     traits: Mapping[str, Any], *, skip: frozenset[str], notes: list[str], prefix: str = ""
 ) -> Iterator[tuple[str, Any]]:
     for key, value in traits.items():
-        if value is None or key in skip or key == "":
-            continue
         path = prefix + key
+        if value is None or path in skip or key == "":
+            continue
         if isinstance(value, dict):
-            yield from _flatten(value, skip=frozenset(), notes=notes, prefix=path + ".")
+            yield from _flatten(value, skip=skip, notes=notes, prefix=path + ".")
         elif isinstance(value, list):
             if value and all(isinstance(element, str | int | float) for element in value):
                 yield path, ", ".join(map(str, value))

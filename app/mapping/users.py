@@ -9,7 +9,7 @@ from app.identity.identity import Identity
 
 
 def event_user(identity: Identity) -> dict[str, Any]:
-    """`user` of the event endpoints and of v1 attributes."""
+    """`user` of the event endpoints and of v1 attributes; empty for whom Shopify's or Klaviyo's id alone names."""
     user: dict[str, Any] = {}
     if identity.phone:
         user["phone"] = identity.phone
@@ -29,7 +29,7 @@ def identity_link(identity: Identity) -> dict[str, Any] | None:
     """The flat body of an identity call, or None: it must tie an external id to at least one more identifier."""
     body = _flat(identity, "name")
     external = bool(identity.client_user_id) or bool(identity.custom)
-    known = sum(map(bool, (identity.phone, identity.email, identity.client_user_id))) + len(identity.custom)
+    known = len(body.keys() - {"customIdentifiers"}) + len(identity.custom)
     return body if external and known > 1 else None
 
 
@@ -44,6 +44,10 @@ def _flat(identity: Identity, name_key: str) -> dict[str, Any]:
         body["phone"] = identity.phone
     if identity.email:
         body["email"] = identity.email
+    if identity.shopify_id:
+        body["shopifyId"] = identity.shopify_id
+    if identity.klaviyo_id:
+        body["klaviyoId"] = identity.klaviyo_id
     if identity.client_user_id:
         body["clientUserId"] = identity.client_user_id
     if identity.custom:

@@ -98,7 +98,15 @@ WHO: Final = [
     pytest.param({"phone": PHONE}, id="by somebody with a phone number alone"),
     pytest.param({"user_id": USER_ID}, id="by somebody with a user id alone"),
     pytest.param(
-        {"email": EMAIL, "phone": PHONE, "user_id": USER_ID, "username": "ada"}, id="by somebody with every identifier"
+        {
+            "email": EMAIL,
+            "phone": PHONE,
+            "user_id": USER_ID,
+            "username": "ada",
+            "shopify_id": "1",
+            "klaviyo_id": "01HX",
+        },
+        id="by somebody with every identifier",
     ),
 ]
 
@@ -453,6 +461,8 @@ class TestIdentify:
                 "email": "Ada@Example.com",
                 "phone": "+1 415 555 0132",
                 "username": "ada",
+                "shopify_id": 345678901,
+                "klaviyo_id": "01HXKV",
                 "firstName": "Ada",
                 "last_name": "Lovelace",
                 "birthday": "1986-11-16",
@@ -479,6 +489,8 @@ class TestIdentify:
                 {
                     "phone": "+14155550132",
                     "email": "ada@example.com",
+                    "shopifyId": "345678901",
+                    "klaviyoId": "01HXKV",
                     "clientUserId": "customer-1042",
                     "customIdentifiers": [{"name": "username", "value": "ada"}],
                 },
@@ -489,6 +501,8 @@ class TestIdentify:
                     "identifiers": {
                         "phone": "+14155550132",
                         "email": "ada@example.com",
+                        "shopifyId": "345678901",
+                        "klaviyoId": "01HXKV",
                         "clientUserId": "customer-1042",
                         "customIdentifiers": [{"key": "username", "value": "ada"}],
                     },
@@ -540,6 +554,8 @@ TRAIT_KEYS: Final = (
     "email",
     "phone",
     "username",
+    "shopify_id",
+    "klaviyo_id",
     "age",
     "birthday",
     "language",

@@ -6,9 +6,14 @@ import pytest
 
 from app.identity.extract import Extraction, IdentityRules, extract_identity
 from app.identity.identity import Identity
+from app.segment.paths import EventPath
 from tests.builders import EMAIL, PHONE, USER_ID, identify, page, parsed, track
 
 US: Final = IdentityRules()
+
+
+def at(*paths: str) -> tuple[EventPath, ...]:
+    return tuple(EventPath(path) for path in paths)
 
 
 def found(user_id: Any = None, rules: IdentityRules = US, **traits: Any) -> Extraction:
@@ -100,11 +105,64 @@ def test_phone_numbers_are_read_as_the_destination_says() -> None:
 
 
 def test_custom_identifiers_are_those_that_the_destination_names() -> None:
-    rules = IdentityRules(custom_identifiers=("card", "username"))
-    identity = found(USER_ID, rules, username="ada", card=77).identity
-    assert identity == Identity(client_user_id=USER_ID, custom=(("card", "77"), ("username", "ada")))
-    bare = IdentityRules(custom_identifiers=())
+    rules = IdentityRules(custom=(("card", at("traits.loyalty.card")), ("nick", at("traits.username"))))
+    identity = found(USER_ID, rules, username="ada", loyalty={"card": 77}).identity
+    assert identity == Identity(client_user_id=USER_ID, custom=(("card", "77"), ("nick", "ada")))
+    bare = IdentityRules(custom=())
     assert found(USER_ID, bare, username="ada").identity == Identity(client_user_id=USER_ID)
+
+
+def test_the_ids_of_shopify_and_klaviyo_are_read_beside_the_others() -> None:
+    identity = found(None, email=EMAIL, shopify_id=5551001, klaviyo_id=" 01HX ").identity
+    assert identity == Identity(email=EMAIL, shopify_id="5551001", klaviyo_id="01HX")
+    elsewhere = IdentityRules(shopify_id=at("traits.shop.id"), klaviyo_id=())
+    identity = found(None, elsewhere, email=EMAIL, shopify_id="1", klaviyo_id="2", shop={"id": "3"}).identity
+    assert identity == Identity(email=EMAIL, shopify_id="3")
+
+
+def test_the_ids_of_shopify_and_klaviyo_alone_let_nobody_pass() -> None:
+    assert found(None, shopify_id="5551001", klaviyo_id="01HX") == Extraction(None, named=False)
+
+
+def test_the_ids_of_shopify_and_klaviyo_count_where_the_address_cannot_be_used() -> None:
+    assert found(None, email="n/a", shopify_id="5551001").identity == Identity(shopify_id="5551001")
+
+
+@pytest.mark.parametrize("name", ["shopify_id", "klaviyo_id"])
+def test_an_id_of_shopify_or_klaviyo_is_not_sent_as_the_shops_own(name: str) -> None:
+    shops: dict[str, Any] = {name: "5551001"}
+    extraction = found("5551001", email=EMAIL, **shops)
+    assert extraction.identity == Identity(email=EMAIL, **shops)
+    assert [note for note in extraction.notes if note.startswith("clientUserId")] != []
+
+
+@pytest.mark.parametrize(
+    ("traits", "properties", "email", "notes"),
+    [
+        pytest.param({}, {"email": EMAIL}, EMAIL, 0, id="where the first has none"),
+        pytest.param({"email": "bob@example.com"}, {"email": EMAIL}, "bob@example.com", 0, id="not where it has one"),
+        pytest.param({"email": "n/a"}, {"email": EMAIL}, EMAIL, 1, id="where the first one's cannot be used"),
+        pytest.param({"email": "n/a"}, {"email": "none"}, None, 2, id="in vain"),
+    ],
+)
+def test_further_paths_are_looked_at(
+    traits: dict[str, Any], properties: dict[str, Any], email: str | None, notes: int
+) -> None:
+    rules = IdentityRules(email=at("traits.email", "properties.email"))
+    extraction = extract_identity(parsed(track("x", properties, anonymousId="b", context={"traits": traits})), rules)
+    assert (extraction.identity and extraction.identity.email, len(extraction.notes)) == (email, notes)
+    assert extraction.named
+
+
+def test_the_shops_own_id_can_be_read_elsewhere() -> None:
+    rules = IdentityRules(client_user_id=at("traits.customer.number", "userId"))
+    assert found(USER_ID, rules, customer={"number": 7}).identity == Identity(client_user_id="7")
+    assert found(USER_ID, rules).identity == Identity(client_user_id=USER_ID)
+
+
+def test_traits_that_say_who_it_is_are_known_by_their_paths() -> None:
+    rules = IdentityRules(email=at("traits.email", "properties.email"), custom=(("c", at("traits.card.number")),))
+    assert rules.traits == {"email", "phone", "shopify_id", "klaviyo_id", "card.number"}
 
 
 def test_every_kind_of_call_is_read_alike() -> None:
@@ -114,5 +172,6 @@ def test_every_kind_of_call_is_read_alike() -> None:
 
 
 def test_an_identity_shows_nobody_when_printed() -> None:
-    printed = repr(found(USER_ID, email=EMAIL, phone=PHONE, username="ada-1815").identity)
-    assert not [secret for secret in (EMAIL, PHONE, USER_ID, "ada-1815") if secret in printed]
+    shops: dict[str, Any] = {"shopify_id": "5551001", "klaviyo_id": "01HX"}
+    printed = repr(found(USER_ID, email=EMAIL, phone=PHONE, username="ada-1815", **shops).identity)
+    assert not [secret for secret in (EMAIL, PHONE, USER_ID, "ada-1815", *shops.values()) if secret in printed]

@@ -4,18 +4,18 @@ from typing import Any, Final
 
 import pytest
 
-from app.mapping.attributes import user_attributes
+from app.mapping.attributes import AttributeRules, user_attributes
 
-NOBODY: Final = frozenset({"username"})
+USUAL: Final = AttributeRules()
 
 
 def attributes(traits: dict[str, Any]) -> dict[str, Any] | None:
-    return user_attributes(traits, NOBODY, [])
+    return user_attributes(traits, USUAL, [])
 
 
 def notes_on(traits: dict[str, Any]) -> list[str]:
     notes: list[str] = []
-    user_attributes(traits, NOBODY, notes)
+    user_attributes(traits, USUAL, notes)
     return notes
 
 

@@ -1,0 +1,51 @@
+"""Where a value is in an event, as people write it: `traits.email`, `properties.customer.email`, `userId`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from app.segment.events import SegmentEvent
+
+Reader = Callable[[SegmentEvent], Any]
+_WHOLE: Final[Mapping[str, Reader]] = {"userId": lambda event: event.user_id}
+_OBJECTS: Final[Mapping[str, Reader]] = {
+    "traits": lambda event: event.traits,
+    "properties": lambda event: event.properties,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EventPath:
+    """One place in an event. `traits` are the call's own over those of its context."""
+
+    text: str
+    read: Reader = field(init=False, repr=False, compare=False)  # the value, or None when there is none
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a text that names no place in an event."""
+        root, *steps = self.text.split(".")
+        known = _OBJECTS if steps else _WHOLE
+        if root not in known or not all(step.strip() for step in steps):
+            raise ValueError("must be a path into an event: userId, or dotted like traits.email")
+        object.__setattr__(self, "read", _reader(root, steps))
+
+
+def _reader(root: str, steps: list[str]) -> Reader:
+    match root, steps:
+        case "traits", [name]:  # by far the most common, and read for every event
+            return lambda event: event.traits.get(name)
+        case _, []:
+            return _WHOLE[root]
+        case _:
+            return lambda event: _descend(_OBJECTS[root](event), steps)
+
+
+def _descend(here: Any, steps: list[str]) -> Any:
+    for step in steps:
+        if not isinstance(here, dict):
+            return None
+        here = here.get(step)
+    return here
