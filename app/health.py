@@ -1,7 +1,8 @@
-"""/healthz, /readyz and /metrics, the same on the gateway and on every worker."""
+"""/healthz, /readyz, /metrics and /scaling, the same on the gateway and on every worker."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from fastapi import APIRouter, Response
@@ -11,9 +12,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app import metrics
-from app.delivery.backlog import Lane, lane_depths
-from app.delivery.books import read_books
+from app.delivery.backlog import Lane, LaneDepth, lane_depths
 from app.delivery.connection import why_unavailable
+from app.delivery.pace import Pace
+from app.delivery.workload import WINDOW_S, LaneWork, read_workload, seconds_of_work
+from app.gauges import book_families, lane_families, redis_families
 
 _PROBE_KEY = "gateway:probe"
 _PROBE_LIFE_MS = 60_000
@@ -26,17 +29,23 @@ class Observed:
     """What the pages speak of."""
 
     redis: Redis
-    lanes: Sequence[Lane]
+    paces: Mapping[Lane, Pace]  # of every lane there is
     registry: CollectorRegistry
+    one_worker: float  # calls per second
 
     @property
     def destinations(self) -> list[str]:
         """Their names, once each."""
-        return list(dict.fromkeys(lane.destination for lane in self.lanes))
+        return list(dict.fromkeys(lane.destination for lane in self.paces))
+
+    async def lanes(self) -> tuple[list[LaneDepth], list[LaneWork]]:
+        """What waits in each lane, and what of it could be sent now. Raises RedisError."""
+        depths = await lane_depths(self.redis, list(self.paces))
+        return depths, await read_workload(self.redis, depths, self.paces)
 
 
 def health_router(observed: Observed) -> APIRouter:
-    """The three pages."""
+    """The four pages."""
     router = APIRouter(tags=["operations"])
 
     @router.get("/healthz", summary="Is the process alive?")
@@ -52,8 +61,7 @@ def health_router(observed: Observed) -> APIRouter:
         try:
             await observed.redis.set(_PROBE_KEY, b"1", px=_PROBE_LIFE_MS)
         except RedisError as failure:
-            response.status_code = 503
-            return {"status": "unavailable", "reason": why_unavailable(failure)}
+            return _unavailable(response, failure)
         return {"status": "ready"}
 
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
@@ -62,31 +70,54 @@ def health_router(observed: Observed) -> APIRouter:
             families = await _read_families(observed)
         except RedisError as failure:
             log.warning("metrics.incomplete", reason=why_unavailable(failure))
-            families = []
+            families = [metrics.redis_up(False)]
         return Response(metrics.page(observed.registry, families), media_type=metrics.CONTENT_TYPE)
+
+    @router.get(
+        "/scaling",
+        summary="How much work is there for workers?",
+        responses={503: {"description": "Redis is away; `reason` says why"}},
+    )
+    async def scaling(response: Response) -> dict[str, Any]:
+        try:
+            _, work = await observed.lanes()
+        except RedisError as failure:
+            return _unavailable(response, failure)
+        return _work_page(work, observed.one_worker)
 
     return router
 
 
+def _unavailable(response: Response, failure: RedisError) -> dict[str, Any]:
+    response.status_code = 503
+    return {"status": "unavailable", "reason": why_unavailable(failure)}
+
+
 async def _read_families(observed: Observed) -> list[Metric]:
-    """The sums and depths kept in Redis, the same whichever process is asked."""
-    received, replayed, ended, waiting = metrics.events_family()
-    unchanged = metrics.unchanged_family()
-    for books in await read_books(observed.redis, observed.destinations):
-        labels = [books.destination]
-        received.add_metric(labels, books.received)
-        replayed.add_metric(labels, books.replayed)
-        ended.add_metric([*labels, "delivered", ""], books.delivered)
-        for reason, count in books.dropped.items():
-            ended.add_metric([*labels, "dropped", reason], count)
-        for reason, count in books.dead.items():
-            ended.add_metric([*labels, "dead_lettered", reason], count)
-        waiting.add_metric(labels, books.waiting)
-        unchanged.add_metric(labels, books.unchanged)
-    depth = metrics.depth_family()
-    for lane in await lane_depths(observed.redis, observed.lanes):
-        where = [lane.lane.destination, lane.lane.endpoint]
-        for priority, count in zip(("high", "normal", "low"), lane.by_priority, strict=True):
-            depth.add_metric([*where, priority], count)
-        depth.add_metric([*where, "retry"], lane.retries)
-    return [received, replayed, ended, waiting, unchanged, depth]
+    depths, work = await observed.lanes()
+    return [
+        metrics.redis_up(True),
+        *await redis_families(observed.redis),
+        *await book_families(observed.redis, observed.destinations),
+        *await lane_families(observed.redis, depths, work, observed.one_worker),
+    ]
+
+
+def _work_page(work: list[LaneWork], one_worker: float) -> dict[str, Any]:
+    """What /scaling answers; lanes with nothing to send are left out."""
+    return {
+        "sendable_work_seconds": round(seconds_of_work(work, one_worker=one_worker), 3),
+        "window_seconds": WINDOW_S,
+        "worker_calls_per_second": one_worker,
+        "lanes": [
+            {
+                "destination": each.lane.destination,
+                "endpoint": each.lane.endpoint,
+                "due": each.due,
+                "calls_per_second": each.rate,
+                "sendable_work_seconds": round(seconds_of_work([each], one_worker=one_worker), 3),
+            }
+            for each in work
+            if each.due
+        ],
+    }

@@ -32,7 +32,7 @@ from app.logs import set_up_logging
 from app.metrics import IngestMetrics
 from app.openapi import describe_tracking
 from app.settings import Settings, load_settings
-from app.topology import all_lanes, all_origins, all_senders, load_topology
+from app.topology import all_origins, all_paces, all_senders, load_topology
 
 log = structlog.get_logger()
 
@@ -43,10 +43,10 @@ def create_app(settings: Settings, topology: Topology) -> ASGIApp:
     """The gateway's ASGI app. Redis is connected on first use, and looked at when the app starts."""
     redis = open_redis(settings.redis_url.get_secret_value())
     registry = CollectorRegistry()
-    lanes = all_lanes(topology)
+    paces = all_paces(topology)
     waker = Waker(redis)
     outbox = Outbox(redis, wake=waker.hint, journal_entries=settings.journal_entries)
-    gauge = PressureGauge(redis, lanes)
+    gauge = PressureGauge(redis, list(paces))
     write_keys = WriteKeys(all_senders(topology))
 
     @asynccontextmanager
@@ -61,7 +61,7 @@ def create_app(settings: Settings, topology: Topology) -> ASGIApp:
         await redis.aclose(close_connection_pool=True)
         log.info("gateway.stopped")
 
-    api = create_api(Observed(redis, lanes, registry), write_keys, lifespan)
+    api = create_api(Observed(redis, paces, registry, settings.worker_calls_per_second), write_keys, lifespan)
     tracking = TrackingRoutes(
         api,
         write_keys=write_keys,

@@ -133,3 +133,59 @@ def depth_family() -> GaugeMetricFamily:
         "Calls waiting for Attentive, by lane and priority ('retry': waiting for another attempt)",
         labels=["destination", "endpoint", "priority"],
     )
+
+
+def dead_letters_family() -> GaugeMetricFamily:
+    """An empty family for the dead letters that are kept."""
+    return GaugeMetricFamily(
+        "gateway_dead_letters", "Dead letters kept: neither replayed nor purged yet", labels=["destination"]
+    )
+
+
+def oldest_family() -> GaugeMetricFamily:
+    """An empty family for the age of what waits."""
+    return GaugeMetricFamily(
+        "gateway_oldest_waiting_seconds",
+        "Time since the oldest call at the head of a lane came in; 0 for an empty lane",
+        labels=["destination", "endpoint"],
+    )
+
+
+def rate_family() -> GaugeMetricFamily:
+    """An empty family for the paces."""
+    return GaugeMetricFamily(
+        "gateway_lane_rate",
+        "Calls per second that a lane's pace allows now; 0 while nothing may be sent",
+        labels=["destination", "endpoint"],
+    )
+
+
+def held_family() -> GaugeMetricFamily:
+    """An empty family for holds."""
+    return GaugeMetricFamily(
+        "gateway_held",
+        "1 while nothing may be sent to this endpoint, or without an endpoint: to this destination",
+        labels=["destination", "endpoint"],
+    )
+
+
+def sendable_family() -> GaugeMetricFamily:
+    """An empty family for what the number of workers follows, see delivery/workload.py."""
+    return GaugeMetricFamily(
+        "gateway_sendable_work_seconds",
+        "Time one worker would need for what the lanes would let out within the next 10 s",
+        labels=["destination"],
+    )
+
+
+def redis_up(up: bool) -> GaugeMetricFamily:
+    """Whether Redis answered just now."""
+    return GaugeMetricFamily("gateway_redis_up", "1 when Redis answered this very request", value=up)
+
+
+def redis_memory_family() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+    """Empty families for Redis' memory: used, and its limit."""
+    return (
+        GaugeMetricFamily("gateway_redis_memory_used_bytes", "Memory that Redis has taken"),
+        GaugeMetricFamily("gateway_redis_memory_max_bytes", "Redis' maxmemory; 0: no limit"),
+    )

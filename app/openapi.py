@@ -180,6 +180,19 @@ _SCHEMAS: Final[Mapping[str, Json]] = {
             "reason": {"type": "string", "description": "why it is not ready: a stable code"},
         },
     },
+    "Scaling": {
+        "type": "object",
+        "required": ["sendable_work_seconds", "window_seconds", "worker_calls_per_second", "lanes"],
+        "properties": {
+            "sendable_work_seconds": {
+                "type": "number",
+                "description": "time one worker needs for what the lanes' limits would let out within the window",
+            },
+            "window_seconds": {"type": "number"},
+            "worker_calls_per_second": {"type": "number", "description": "what one worker is taken to send"},
+            "lanes": {"type": "array", "description": "those with something to send", "items": {"type": "object"}},
+        },
+    },
 }
 _SECURITY: Final[Mapping[str, Json]] = {
     "writeKey": {"type": "http", "scheme": "basic", "description": "the write key as user name, no password"},
@@ -269,6 +282,14 @@ _PAGES: Final[Mapping[str, Json]] = {
                 "description": "Counters, gauges and histograms",
                 "content": {"text/plain": {"schema": {"type": "string"}}},
             }
+        },
+    },
+    "/scaling": {
+        "operationId": "scaling",
+        "description": "For an autoscaler: `sendable_work_seconds` is what the number of workers should follow.",
+        "responses": {
+            "200": {"description": "The work that could be done now", "content": _json(_ref("schemas", "Scaling"))},
+            "503": {"description": "Redis is away: `reason` says why", "content": _json(_ref("schemas", "Health"))},
         },
     },
 }

@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     journal_entries: int = Field(100_000, ge=0, description="journal entries kept per destination")
     journal_hours: float = Field(72, gt=0, description="how long journal entries are kept")
     concurrency: int = Field(64, ge=1, le=1000, description="calls to Attentive under way at once, per lane and worker")
+    worker_calls_per_second: float = Field(
+        2000, gt=0, description="calls one worker sends per second where no limit slows it; /scaling counts with it"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least important level logged")
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else JSON")
 

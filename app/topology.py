@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-from app.attentive.endpoints import ENDPOINTS
+from app.attentive.endpoints import BY_NAME, ENDPOINTS
 from app.config.destination import Destination
 from app.config.topology import Topology
 from app.delivery.backlog import Lane
+from app.delivery.pace import Pace
 from app.identity.extract import IdentityRules
 from app.ingest.admission import RateLimit
 from app.ingest.auth import Sender
@@ -25,6 +26,17 @@ def load_topology(settings: Settings) -> Topology:
 def all_lanes(topology: Topology) -> list[Lane]:
     """Every lane there can be: each destination with each endpoint."""
     return [Lane(name, endpoint.name) for name in topology.destinations for endpoint in ENDPOINTS]
+
+
+def all_paces(topology: Topology) -> dict[Lane, Pace]:
+    """Every lane with the pace it starts at: the operator's limit where there is one, else the documented one."""
+    return {lane: _pace(topology.destinations[lane.destination], lane.endpoint) for lane in all_lanes(topology)}
+
+
+def _pace(destination: Destination, endpoint: str) -> Pace:
+    if (limit := destination.limits.get(endpoint)) is not None:
+        return Pace(limit, fixed=True)
+    return Pace(BY_NAME[endpoint].calls_per_second)
 
 
 def all_senders(topology: Topology) -> dict[str, Sender]:

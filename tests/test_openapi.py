@@ -79,7 +79,7 @@ def test_it_is_a_valid_document_of_version_3_1() -> None:
 def test_every_page_and_every_tracking_path_is_described_once() -> None:
     found = [f"{method} {path}" for path, methods in DOCUMENT["paths"].items() for method in methods]
     documents = ["get /v1/projects/{write_key}/settings", "get /sourceConfig"]
-    health = ["get /healthz", "get /readyz", "get /metrics"]
+    health = ["get /healthz", "get /readyz", "get /metrics", "get /scaling"]
     assert sorted(found) == sorted([*(f"post {form.path}" for form in TRACKING_PATHS), *documents, *health])
 
 

@@ -1,7 +1,7 @@
 """What a worker's jobs share: Redis, one Attentive client per account, the lanes and their paces."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,13 +11,13 @@ from arq.connections import ArqRedis
 
 from app import __version__
 from app.attentive.client import AttentiveClient
-from app.attentive.endpoints import BY_NAME, ENDPOINTS
+from app.attentive.endpoints import ENDPOINTS
 from app.config.topology import Topology
 from app.delivery.backlog import Lane
 from app.delivery.pace import Pace
 from app.metrics import DeliveryMetrics
 from app.settings import Settings
-from app.topology import all_lanes
+from app.topology import all_paces
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,12 @@ class Desk:
     """Built when a worker starts, closed when it stops."""
 
     redis: ArqRedis
-    lanes: Sequence[Lane]
+    paces: Mapping[Lane, Pace]
     metrics: DeliveryMetrics
     concurrency: int
     journal_entries: int
     journal_life: timedelta
     clients: dict[str, AttentiveClient]
-    limits: dict[Lane, float]  # calls per second, where the settings say so
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     drains: "set[asyncio.Task[Any]]" = field(default_factory=set)  # the jobs under way
     probes: dict[str, Probe] = field(default_factory=dict)  # of held destinations
@@ -50,7 +49,7 @@ class Desk:
         """A desk for every destination of `topology`. Nothing is connected yet."""
         return cls(
             redis=redis,
-            lanes=all_lanes(topology),
+            paces=all_paces(topology),
             metrics=metrics,
             concurrency=settings.concurrency,
             journal_entries=settings.journal_entries,
@@ -64,12 +63,12 @@ class Desk:
                 )
                 for name, destination in topology.destinations.items()
             },
-            limits={
-                Lane(name, endpoint): limit
-                for name, destination in topology.destinations.items()
-                for endpoint, limit in destination.limits.items()
-            },
         )
+
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        """Every lane there is."""
+        return list(self.paces)
 
     @property
     def destinations(self) -> list[str]:
@@ -79,12 +78,6 @@ class Desk:
     def client(self, destination: str) -> AttentiveClient | None:
         """The account's client; None for a destination that the settings no longer have."""
         return self.clients.get(destination)
-
-    def pace(self, lane: Lane) -> Pace:
-        """How fast this lane may send."""
-        if (limit := self.limits.get(lane)) is not None:
-            return Pace(limit, fixed=True)
-        return Pace(BY_NAME[lane.endpoint].calls_per_second)
 
     @contextmanager
     def draining(self) -> Iterator[None]:

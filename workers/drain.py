@@ -64,7 +64,7 @@ async def _drain_lane(desk: Desk, lane: Lane) -> None:
     if attentive is None or endpoint not in BY_NAME:
         log.warning("drain.unknown_lane", lane=str(lane))
         return
-    settings = DrainSettings(desk.pace(lane), desk.concurrency, desk.journal_entries)
+    settings = DrainSettings(desk.paces[lane], desk.concurrency, desk.journal_entries)
     lease = LaneLease(desk.redis, lane, settings.pace, journal_entries=settings.journal_entries)
     try:
         if not await lease.acquire():

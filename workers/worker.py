@@ -70,7 +70,7 @@ async def run_worker(settings: Settings, topology: Topology) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, desk.stopping.set)
-    async with _health_pages(settings, Observed(redis, desk.lanes, registry)):
+    async with _health_pages(settings, Observed(redis, desk.paces, registry, settings.worker_calls_per_second)):
         await warn_unless_durable(redis, required=settings.require_durable_redis)
         calm_garbage_collection()
         log.info("worker.started", version=__version__, lanes=len(desk.lanes))

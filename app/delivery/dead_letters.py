@@ -173,6 +173,14 @@ async def dead_letters(
             after = "(" + page[-1][0].decode()
 
 
+async def count_letters(redis: Redis, destinations: Sequence[str]) -> list[int]:
+    """How many are kept for each destination. Raises RedisError."""
+    async with redis.pipeline(transaction=False) as pipeline:
+        for destination in destinations:
+            pipeline.xlen(DestinationKeys(destination).dead)
+        return await pipeline.execute()
+
+
 async def replay(
     redis: Redis,
     letter: DeadLetter,

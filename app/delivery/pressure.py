@@ -66,10 +66,28 @@ class PressureGauge:
             await asyncio.sleep(_LOOK_EVERY_S)
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """How much memory Redis has taken, and may take; `max_bytes` is 0 where it has no limit."""
+
+    used_bytes: int
+    max_bytes: int
+
+    @property
+    def share(self) -> float:
+        """Of the limit; 0 where there is none."""
+        return self.used_bytes / self.max_bytes if self.max_bytes else 0.0
+
+
+async def read_memory(redis: Redis) -> Memory:
+    """What Redis says of its memory. Raises RedisError."""
+    info = await redis.info("memory")
+    return Memory(int(info["used_memory"]), int(info.get("maxmemory", 0)))
+
+
 async def read_pressure(redis: Redis, lanes: Sequence[Lane]) -> Pressure:
     """One look. Raises RedisError."""
-    memory = await redis.info("memory")
-    most = int(memory.get("maxmemory", 0))
+    memory = await read_memory(redis)
     keys = [[*lane.keys.streams, lane.keys.retry] for lane in lanes]
     async with redis.pipeline(transaction=False) as pipeline:
         for lane_keys in keys:
@@ -81,4 +99,4 @@ async def read_pressure(redis: Redis, lanes: Sequence[Lane]) -> Pressure:
     for depth, size in zip(await lane_depths(redis, lanes), sizes, strict=True):
         known = backlog.get(depth.lane.destination, BacklogSize(0, 0))
         backlog[depth.lane.destination] = BacklogSize(known.deliveries + depth.total, known.bytes + size)
-    return Pressure(backlog, int(memory["used_memory"]) / most if most else 0.0)
+    return Pressure(backlog, memory.share)

@@ -226,7 +226,7 @@ def test_the_api_is_described(gateway: Stack) -> None:
 
 def test_health_pages_answer_on_gateway_and_worker(gateway: Stack) -> None:
     for port in (gateway.gateway_port, gateway.worker_port):
-        for page in ("healthz", "readyz", "metrics"):
+        for page in ("healthz", "readyz", "metrics", "scaling"):
             answer = gateway.http.get(f"http://127.0.0.1:{port}/{page}")
             assert answer.status_code == 200
 

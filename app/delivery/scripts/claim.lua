@@ -57,7 +57,8 @@ for i = 6, 8 do
 end
 
 tokens = tokens - for_held - #claimed
-redis.call('HSET', KEYS[3], 'tokens', string.format('%.4f', tokens), 'at', string.format('%.3f', now_ms), 'cut', cut)
+redis.call('HSET', KEYS[3], 'tokens', string.format('%.4f', tokens), 'at', string.format('%.3f', now_ms), 'cut', cut,
+  'rate', string.format('%.4f', rate)) -- the rate is for whoever asks how fast this lane is, see workload.py
 local next_token = math.max(paused, tokens >= 1 and 0 or math.ceil((1 - tokens) / rate * 1000))
 local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
 local next_retry = first[2] and math.max(0, math.ceil(tonumber(first[2]) - now_ms)) or -1

@@ -1,0 +1,37 @@
+"""How long the calls at the head of each lane have waited: a backlog that grows old needs somebody to look."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from redis.asyncio import Redis
+
+from app.delivery.backlog import Lane, LaneDepth
+from app.delivery.delivery import Delivery, Unreadable
+
+
+async def oldest_receipts(redis: Redis, depths: Sequence[LaneDepth]) -> dict[Lane, datetime]:
+    """When the oldest call at the head of each lane came in, of lanes that are not empty. Raises RedisError.
+
+    Looks at the first of each priority and at the first retry that is due, not at every call.
+    """
+    busy = [depth for depth in depths if depth.total]
+    async with redis.pipeline(transaction=False) as pipeline:
+        for depth in busy:
+            for stream in depth.lane.keys.streams:
+                pipeline.xrange(stream, count=1)
+            pipeline.zrange(depth.lane.keys.retry, 0, 0)
+        heads = await pipeline.execute()
+    oldest: dict[Lane, datetime] = {}
+    for depth, i in zip(busy, range(0, len(heads), 4), strict=True):
+        stored = [fields[b"d"] for head in heads[i : i + 3] for _, fields in head]
+        stored += [member[1:] for member in heads[i + 3]]  # its first byte is a priority
+        if receipts := [receipt for payload in stored if (receipt := _received_at(payload)) is not None]:
+            oldest[depth.lane] = min(receipts)
+    return oldest
+
+
+def _received_at(stored: bytes) -> datetime | None:
+    try:
+        return Delivery.from_json(stored).received_at
+    except Unreadable:
+        return None

@@ -1,0 +1,68 @@
+"""What only Redis knows, as metrics: books, lanes, holds, and Redis itself. The same whichever process is asked."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from prometheus_client.core import Metric
+from redis.asyncio import Redis
+
+from app import metrics
+from app.delivery.backlog import LaneDepth
+from app.delivery.books import read_books
+from app.delivery.dead_letters import count_letters
+from app.delivery.pressure import read_memory
+from app.delivery.waiting import oldest_receipts
+from app.delivery.workload import LaneWork, seconds_of_work
+
+
+async def book_families(redis: Redis, destinations: Sequence[str]) -> list[Metric]:
+    """How many events came in, how they ended, and the dead letters that are kept. Raises RedisError."""
+    received, replayed, ended, waiting = metrics.events_family()
+    unchanged, letters = metrics.unchanged_family(), metrics.dead_letters_family()
+    kept = await count_letters(redis, destinations)
+    for books, count in zip(await read_books(redis, destinations), kept, strict=True):
+        labels = [books.destination]
+        received.add_metric(labels, books.received)
+        replayed.add_metric(labels, books.replayed)
+        ended.add_metric([*labels, "delivered", ""], books.delivered)
+        for reason, number in books.dropped.items():
+            ended.add_metric([*labels, "dropped", reason], number)
+        for reason, number in books.dead.items():
+            ended.add_metric([*labels, "dead_lettered", reason], number)
+        waiting.add_metric(labels, books.waiting)
+        unchanged.add_metric(labels, books.unchanged)
+        letters.add_metric(labels, count)
+    return [received, replayed, ended, waiting, unchanged, letters]
+
+
+async def lane_families(
+    redis: Redis, depths: Sequence[LaneDepth], work: Sequence[LaneWork], one_worker: float
+) -> list[Metric]:
+    """What waits in the lanes, since when, what is held, and how much work all that is. Raises RedisError."""
+    depth, oldest, rate = metrics.depth_family(), metrics.oldest_family(), metrics.rate_family()
+    held, sendable = metrics.held_family(), metrics.sendable_family()
+    since, now = await oldest_receipts(redis, depths), datetime.now(UTC)
+    for lane in depths:
+        where = [lane.lane.destination, lane.lane.endpoint]
+        for priority, count in zip(("high", "normal", "low"), lane.by_priority, strict=True):
+            depth.add_metric([*where, priority], count)
+        depth.add_metric([*where, "retry"], lane.retries)
+        oldest.add_metric(where, max(0.0, (now - since.get(lane.lane, now)).total_seconds()))
+    by_destination: dict[str, list[LaneWork]] = {}
+    for each in work:
+        rate.add_metric([each.lane.destination, each.lane.endpoint], each.rate)
+        held.add_metric([each.lane.destination, each.lane.endpoint], each.held)
+        by_destination.setdefault(each.lane.destination, []).append(each)
+    for destination, lanes in by_destination.items():
+        held.add_metric([destination, ""], lanes[0].destination_held)
+        sendable.add_metric([destination], seconds_of_work(lanes, one_worker=one_worker))
+    return [depth, oldest, rate, held, sendable]
+
+
+async def redis_families(redis: Redis) -> list[Metric]:
+    """How full Redis is. Raises RedisError."""
+    memory = await read_memory(redis)
+    used, most = metrics.redis_memory_family()
+    used.add_metric([], memory.used_bytes)
+    most.add_metric([], memory.max_bytes)
+    return [used, most]
