@@ -65,9 +65,8 @@ def embedded_redis(data: Path, *, fsync: str = "always") -> Iterator[str]:
     lose up to two seconds of it when Redis is killed while the disk is slow.
     """
     binary = find_redis()
-    data.mkdir(parents=True, exist_ok=True)
-    with _only_user_of(data), tempfile.TemporaryDirectory(prefix="attentive-gateway-") as runtime:
-        socket = Path(runtime) / "redis.sock"  # not in `data`: a socket's path must be short
+    with _only_user_of(data), _short_folder() as runtime:
+        socket = runtime / "redis.sock"
         log = data / "redis.log"
         server = start_child(
             [
@@ -107,12 +106,31 @@ def _probe(path: Path) -> RedisBinary | None:
 @contextlib.contextmanager
 def _only_user_of(data: Path) -> Iterator[None]:
     """Two servers on one append-only file would ruin it."""
-    with (data / ".lock").open("w") as lock:
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        lock = (data / ".lock").open("w")
+    except OSError as failure:
+        raise NoRedis(
+            f"nothing can be written in {data} ({failure.strerror}): choose another --data folder; "
+            "in a container, mount a volume there"
+        ) from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise NoRedis(f"{data} is in use by another run: stop that one, or choose another --data folder") from None
         yield
+
+
+@contextlib.contextmanager
+def _short_folder() -> Iterator[Path]:
+    """Where the socket is: not in `data`, for a socket's path must be short."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="attentive-gateway-")
+    except OSError:
+        raise NoRedis("nothing can be written in /tmp, where its socket belongs: mount something there") from None
+    with folder as path:
+        yield Path(path)
 
 
 def _wait_until_ready(server: "subprocess.Popen[bytes]", socket: Path, log: Path) -> None:

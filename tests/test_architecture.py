@@ -35,6 +35,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "sandbox": LEAVES,
     "embedded": frozenset({"children"}),
     "children": LEAVES,
+    "alive": LEAVES,
 }
 COMPOSE: Final = frozenset({"main", "cli", "commands", "topology", "health", "openapi"})  # they may see everything
 NEVER_COMPOSED: Final = frozenset({"sandbox"})  # an app of its own: only the commands start it

@@ -53,3 +53,10 @@ def test_what_it_was_given_is_there_when_it_starts_again(tmp_path: Path) -> None
 def test_two_runs_on_one_folder_are_refused(tmp_path: Path) -> None:
     with embedded_redis(tmp_path), pytest.raises(NoRedis, match="in use by another run"), embedded_redis(tmp_path):
         pass
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(NoRedis, match=r"nothing can be written in .*file/data \(Not a directory\): .*--data"):
+        embedded_redis(file / "data").__enter__()

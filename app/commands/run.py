@@ -40,15 +40,17 @@ class _Part:
 
 def run(
     data: Annotated[Path, typer.Option(help="folder of the embedded Redis and of the logs")] = Path("data"),
-    host: Annotated[str, typer.Option(help="address the gateway listens on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="port the gateway listens on")] = 8080,
+    host: Annotated[str, typer.Option(envvar="GATEWAY_HOST", help="address the gateway listens on")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(envvar="GATEWAY_PORT", min=1, max=65535, help="port the gateway listens on")
+    ] = 8080,
     samples: Annotated[Path | None, typer.Option(help="NDJSON file of events to post once all is up")] = None,
     no_samples: Annotated[bool, typer.Option("--no-samples", help="post nothing")] = False,
 ) -> None:
     """Start Redis, gateway, worker and (without ATTENTIVE_API_TOKEN) a sandbox; show sample events on their way."""
     _refuse_taken_port(host, port)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    gateway = f"http://{host}:{port}"
+    gateway = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
     try:
         with ExitStack() as stack:
             if not os.environ.get("GATEWAY_REDIS_URL"):
@@ -58,7 +60,7 @@ def run(
             topology = load_topology(load_settings())
             stack.enter_context(_announced(data))
             _say_what_waits()
-            parts = list(_start_parts(stack, data, sandbox, gateway))
+            parts = list(_start_parts(stack, data, sandbox, gateway, ("--host", host, "--port", str(port))))
             _wait_until_ready(parts)
             key = next(source.write_keys[0].key.get_secret_value() for source in topology.sources.values())
             if not no_samples and (sandbox or samples):
@@ -88,7 +90,9 @@ def _complete_environment() -> str | None:
     return sandbox
 
 
-def _start_parts(stack: ExitStack, data: Path, sandbox: str | None, gateway: str) -> Iterator[_Part]:
+def _start_parts(
+    stack: ExitStack, data: Path, sandbox: str | None, gateway: str, listen: tuple[str, ...]
+) -> Iterator[_Part]:
     """The processes, in the order they start; they stop in the opposite one."""
 
     def part(name: str, ready_url: str, *arguments: str) -> _Part:
@@ -100,8 +104,7 @@ def _start_parts(stack: ExitStack, data: Path, sandbox: str | None, gateway: str
     if sandbox:
         yield part("sandbox", f"{sandbox}/_sandbox/healthz", "sandbox", "--port", sandbox.rpartition(":")[2])
     yield part("worker", f"http://127.0.0.1:{os.environ['GATEWAY_WORKER_PORT']}/readyz", "worker")
-    host, _, port = gateway.removeprefix("http://").rpartition(":")
-    yield part("gateway", f"{gateway}/readyz", "serve", "--host", host, "--port", port)
+    yield part("gateway", f"{gateway}/readyz", "serve", *listen)
 
 
 @contextmanager

@@ -17,7 +17,10 @@ from rich.table import Table
 from app.commands.common import Operator, fail, out, with_redis
 from app.delivery.journal import Step, steps_of
 
-SAMPLES: Final = Path(__file__).parent.parent.parent / "examples" / "shop.ndjson"
+_SAMPLES: Final = "shop.ndjson"
+_HERE: Final = Path(__file__).parent
+_PLACES: Final = (_HERE / _SAMPLES, _HERE.parent.parent / "examples" / _SAMPLES)  # in a wheel, in the source tree
+SAMPLES: Final = next((place for place in _PLACES if place.exists()), _PLACES[0])
 _DELIVERED_WITHIN_S: Final = 30.0
 
 

@@ -113,8 +113,11 @@ def test_a_second_run_delivers_what_the_first_could_not(tmp_path: Path) -> None:
         assert first.post("/v1/track", event).status_code == 200
         assert first.interrupt() == 0
 
-    with Run(tmp_path, "--no-samples") as second:
+    with Run(tmp_path, "--no-samples", GATEWAY_HOST="0.0.0.0") as second:
         assert "1 events of earlier runs were still waiting" in second.text()
+        assert f"The gateway listens on http://127.0.0.1:{second.port}." in second.text()
+        elsewhere = f"http://127.0.0.2:{second.port}/healthz"  # as in a container, where the world comes from outside
+        assert httpx.get(elsewhere, trust_env=False).status_code == 200
         ledger = re.search(r"(http://\S+/_sandbox/ledger)", second.text())
         assert ledger is not None
         query = {"message_id": event["messageId"]}
