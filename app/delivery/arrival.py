@@ -3,13 +3,14 @@
 from typing import ClassVar
 
 from app.delivery.delivery import Delivery
+from app.delivery.people import Step
 from app.value import Value
 
 
 class Arrival(Value, frozen=True, gc=False):
     """What one event becomes in Redis. Either calls wait, or it has ended: dropped, or a dead letter at once."""
 
-    personal: ClassVar = frozenset({"record", "deliveries", "dead_letter"})
+    personal: ClassVar = frozenset({"record", "deliveries", "dead_letter", "instead"})
 
     key: bytes
     message_id: str
@@ -17,3 +18,5 @@ class Arrival(Value, frozen=True, gc=False):
     ending: str = ""  # '' while calls wait, else "dropped:<reason>" or "dead:<reason>"
     deliveries: tuple[Delivery, ...] = ()
     dead_letter: bytes | None = None  # its stored form
+    steps: tuple[Step, ...] = ()  # what it does in memory
+    instead: tuple[Delivery, ...] = ()  # its calls where one of the steps would join two people and is to be held

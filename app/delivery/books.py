@@ -4,7 +4,7 @@ received + replayed = delivered + dropped + dead letters + waiting, at every mom
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
@@ -22,6 +22,7 @@ class Books:
     dropped: Mapping[str, int]  # by reason
     dead: Mapping[str, int]  # by reason
     unchanged: int = 0  # calls left out because they say what Attentive already knows
+    joins: Mapping[tuple[str, str], int] = field(default_factory=dict)  # identifies, by source and "send" or "hold"
 
     @property
     def waiting(self) -> int:
@@ -51,7 +52,13 @@ def _books(destination: str, page: Mapping[str, int]) -> Books:
         dropped=_by_reason(page, "dropped:"),
         dead=_by_reason(page, "dead:"),
         unchanged=page.get("unchanged", 0),
+        joins={_source_and_verdict(name): count for name, count in _by_reason(page, "join:").items()},
     )
+
+
+def _source_and_verdict(name: str) -> tuple[str, str]:
+    verdict, _, source = name.partition(":")
+    return source, verdict
 
 
 def _by_reason(page: Mapping[str, int], prefix: str) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Group commit: whatever waits at one moment is written together, and then everyone who waited is answered.
+"""Group commit: whatever waits at one moment is written (or read) together, and then everyone who waited is answered.
 
 There is no timer: the next group is what gathered while the last one was being written. One write per item was measured
 at 8,900 requests/s, group commit at 20,800.
@@ -9,30 +9,32 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-class GroupCommit(Generic[T]):
+class GroupCommit(Generic[T, R]):
     """Collects items and hands them to `commit` in groups, one group at a time, in the order they came.
 
-    `commit` answers for each item of the group: None when it is written, else the exception that its waiter gets.
+    `commit` answers for each item of the group: what its waiter gets (None, where it only writes), or the exception
+    that is raised there.
     """
 
     def __init__(
-        self, commit: Callable[[Sequence[T]], Awaitable[Sequence[BaseException | None]]], *, most: int = 500
+        self, commit: Callable[[Sequence[T]], Awaitable[Sequence[R | BaseException]]], *, most: int = 500
     ) -> None:
         """`most` items at the most go into one group."""
         self._commit = commit
         self._most = most
-        self._waiting: list[tuple[T, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._writer: asyncio.Task[None] | None = None
 
-    async def submit(self, item: T) -> None:
-        """Return when `item` is written; raise what `commit` said of it."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def submit(self, item: T) -> R:
+        """What `commit` answered for `item`, once it has; raise what it said of it."""
+        done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, done))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all())
-        await done
+        return await done
 
     async def flush(self) -> None:
         """Return when nothing waits any more."""
@@ -47,7 +49,8 @@ class GroupCommit(Generic[T]):
         finally:
             self._writer = None
 
-    async def _write(self, group: list[tuple[T, "asyncio.Future[None]"]]) -> None:
+    async def _write(self, group: list[tuple[T, "asyncio.Future[R]"]]) -> None:
+        results: Sequence[R | BaseException]
         try:
             results = await self._commit([item for item, _ in group])
         except BaseException as failure:
@@ -58,11 +61,11 @@ class GroupCommit(Generic[T]):
         _answer(group, results)
 
 
-def _answer(group: "list[tuple[T, asyncio.Future[None]]]", results: Sequence[BaseException | None]) -> None:
+def _answer(group: "list[tuple[T, asyncio.Future[R]]]", results: Sequence[R | BaseException]) -> None:
     for (_, done), result in zip(group, results, strict=True):
         if done.done():  # the waiter went away; what it handed in is written all the same
             continue
-        if result is None:
-            done.set_result(None)
-        else:
+        if isinstance(result, BaseException):
             done.set_exception(result)
+        else:
+            done.set_result(result)

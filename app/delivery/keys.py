@@ -50,6 +50,19 @@ class DestinationKeys:
         """What was last said about a person to one endpoint: `p` and a digest while it waits, `d` once accepted."""
         return f"{self.prefix}:said:{person}"
 
+    def memory(self, name: str) -> str:
+        """JSON: what is known of a person under one id of one source, see scripts/memory.lua."""
+        return f"{self.prefix}:memory:{name}"
+
+    def contact(self, digest: str) -> str:
+        """Sorted set: the names of memory's records that hold this e-mail address or phone number."""
+        return f"{self.prefix}:contact:{digest}"
+
+    def people(self, source: str, life_s: int, now_s: float) -> list[str]:
+        """HyperLogLogs of the names that memory knows, by quarters of their life; the current one first."""
+        quarter = int(now_s * 4 // life_s)
+        return [f"{self.prefix}:people:{source}:{quarter - age}" for age in range(5)]
+
     @property
     def hold(self) -> str:
         """Exists while nothing may be sent to this destination; its value is the reason."""

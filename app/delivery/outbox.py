@@ -17,7 +17,8 @@ from app.delivery.said import said
 from app.delivery.script import Argument, Script
 
 REQUESTS_PER_FLUSH: Final = 256
-_ENQUEUE = Script("enqueue")
+_ENQUEUE = Script("enqueue", after=("memory",))
+_HELD: Final = "dropped:join_held"  # how an event ends of which nothing is left without the call that is held
 _SEEN_LIFE_S: Final = SEEN_BUCKET_S * SEEN_BUCKETS
 
 log = structlog.get_logger()
@@ -62,7 +63,9 @@ class Outbox:
         return [verdicts[destination] for destination, _ in requests]
 
     async def _conclude(self, flush: "_Flush", answer: Any) -> BaseException | None:
-        if isinstance(answer, NoScriptError):
+        while isinstance(answer, NoScriptError) or (isinstance(answer, list) and answer[0] == b"more"):
+            if isinstance(answer, list):  # an alias leads to records that nobody has named: the script wants their keys
+                flush.add_records(answer[1])
             try:
                 answer = await _ENQUEUE.run(self._redis, flush.keys, flush.args)
             except RedisError as failure:
@@ -80,20 +83,26 @@ class _Flush:
     """The arguments of one run of enqueue.lua."""
 
     def __init__(self, destination: str, arrivals: Sequence[Arrival], journal_entries: int) -> None:
-        shared = DestinationKeys(destination)
+        shared = self._shared = DestinationKeys(destination)
+        now_s = time.time()
         self.destination = destination
         self.arrivals = arrivals
-        self.keys = [*shared.seen(time.time()), shared.journal, shared.dead, shared.books, shared.parts]
+        self.keys = [*shared.seen(now_s), shared.journal, shared.dead, shared.books, shared.parts]
         self.endpoints: list[str] = []
         dead_letters = SEEN_BUCKETS + 2  # where `dead` stands among the keys, from 1
         streams_of: dict[str, int] = {}
         remembered: dict[str, int] = {}  # keys of what was last said, numbered from 1
         events: list[Argument] = []
-        for arrival in arrivals:
+        stepping: list[tuple[int, Arrival]] = []  # those that do something in memory, with their numbers
+        for number, arrival in enumerate(arrivals, start=1):
             letters = arrival.dead_letter
-            entries = len(arrival.deliveries) + (letters is not None)
+            deliveries = arrival.deliveries
+            if arrival.steps:
+                stepping.append((number, arrival))
+                deliveries += arrival.instead
+            entries = len(deliveries) + (letters is not None)
             events += (arrival.key, arrival.message_id, arrival.record, arrival.ending, entries)
-            for delivery in arrival.deliveries:
+            for delivery in deliveries:
                 first = streams_of.get(delivery.endpoint)
                 if first is None:
                     first = streams_of[delivery.endpoint] = len(self.keys) + 1
@@ -110,9 +119,31 @@ class _Flush:
             len(self.endpoints),
             len(arrivals),
             SAID_LIFE_S,
+            sum(len(arrival.steps) for _, arrival in stepping),
             *events,
         ]
         self.keys += remembered
+        if stepping:
+            self._add_steps(stepping, now_s)
+
+    def _add_steps(self, stepping: Sequence[tuple[int, Arrival]], now_s: float) -> None:
+        places: dict[str, int] = {}
+
+        def place(key: str) -> int:
+            if key not in places:
+                self.keys.append(key)
+                places[key] = len(self.keys)
+            return places[key]
+
+        for number, arrival in stepping:
+            ending = "" if arrival.instead else _HELD
+            calls = len(arrival.deliveries)
+            for step in arrival.steps:
+                self.args += (number, step.to_json(self._shared, place, now_s=now_s, calls=calls, ending=ending))
+
+    def add_records(self, names: Sequence[bytes]) -> None:
+        """More of memory's records among the keys."""
+        self.keys += dict.fromkeys(self._shared.memory(name.decode()) for name in names)
 
 
 def _said_by(delivery: Delivery, shared: DestinationKeys, remembered: dict[str, int]) -> tuple[Argument, Argument]:

@@ -16,10 +16,10 @@ Answer = Awaitable[Any]
 class Script:
     """One file of `scripts/`. Running it is one round trip, and a second one the first time a Redis sees it."""
 
-    def __init__(self, name: str) -> None:
-        """`name` is the file's, without `.lua`."""
+    def __init__(self, name: str, *, after: Sequence[str] = ()) -> None:
+        """`name` is the file's, without `.lua`; the files named in `after` stand before it, for what they define."""
         self.name = name
-        self._text = files("app.delivery").joinpath("scripts", f"{name}.lua").read_text(encoding="utf-8")
+        self._text = "\n".join(_text(part) for part in (*after, name))
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, redis: Redis, keys: Sequence[str], args: Sequence[Argument]) -> Any:
@@ -32,6 +32,10 @@ class Script:
     def queue(self, pipeline: Pipeline, keys: Sequence[str], args: Sequence[Argument]) -> None:
         """Add a run to `pipeline`; its result is NoScriptError where `run` would have sent the text."""
         pipeline.evalsha(self._sha, len(keys), *keys, *_sent(args))
+
+
+def _text(name: str) -> str:
+    return files("app.delivery").joinpath("scripts", f"{name}.lua").read_text(encoding="utf-8")
 
 
 def _sent(args: Sequence[Argument]) -> Sequence[str]:

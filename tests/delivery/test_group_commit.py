@@ -131,6 +131,15 @@ async def test_a_waiter_that_goes_away_before_its_write_costs_the_others_nothing
     assert disk.groups == [["first"], ["gone", "stays"]]
 
 
+async def test_each_waiter_gets_the_answer_to_its_own_item() -> None:
+    async def read(items: Sequence[str]) -> list[str | BaseException]:
+        return [KeyError(item) if item == "b" else item * 2 for item in items]
+
+    commit: GroupCommit[str, str] = GroupCommit(read)
+    answers = await asyncio.gather(*(commit.submit(item) for item in "abc"), return_exceptions=True)
+    assert [str(each) for each in answers] == ["aa", "'b'", "cc"]
+
+
 async def test_flush_waits_for_everything_that_waits() -> None:
     disk = Disk()
     disk.open.clear()

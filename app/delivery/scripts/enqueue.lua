@@ -1,14 +1,16 @@
 -- Takes in the events of one flush, all or nothing: drops a message id seen before, leaves out calls that say nothing new
--- about a person, appends the others to their lanes.
+-- about a person, appends the others to their lanes, and enters in memory what they tell of people.
 -- In one step, because deduplicating in one and appending in another loses the event when the process dies in between.
 --
 -- KEYS  seen sets (current first), journal, dead, books, parts; then per lane: high, normal, low, lease, turn; then what
---       was last said to whom
+--       was last said to whom; then what memory.lua wants
 -- ARGV  number of seen sets, their life in s, journal length, number of lanes, number of events, life of what was said in
---       s; then per event: event key, message id, journal record, ending ('' while it waits, else a field of the books),
---       number of entries, and per entry: index into KEYS of its stream, payload, number of what was last said (from
---       1; 0: not remembered), digest of what this says
--- Returns  how many were repeats, then for each lane without a drain: its number (from 0), its turn
+--       s, number of memory's steps; then per event: event key, message id, journal record, ending ('' while it waits,
+--       else a field of the books), number of entries, and per entry: index into KEYS of its stream, payload, number of
+--       what was last said (from 1; 0: not remembered), digest of what this says; then per step: number of its event
+--       (from 1), the step as JSON
+-- Returns  how many were repeats, then for each lane without a drain: its number (from 0), its turn;
+--          or, with nothing done: 'more', the NAMEs of records that are needed among KEYS too
 local seen_sets = tonumber(ARGV[1])
 local fixed = seen_sets + 4
 local journal, dead, books, parts = KEYS[seen_sets + 1], KEYS[seen_sets + 2], KEYS[seen_sets + 3], KEYS[fixed]
@@ -30,8 +32,42 @@ local function says_nothing_new(number, digest)
   return false
 end
 
-local repeats, unchanged, endings, arg = 0, 0, {}, 7
-for _ = 1, events do
+local steps_of = {} -- number of an event → its steps
+if tonumber(ARGV[7]) > 0 then
+  local steps = {}
+  for i = #ARGV - 2 * tonumber(ARGV[7]) + 1, #ARGV, 2 do
+    local event, step = tonumber(ARGV[i]), cjson.decode(ARGV[i + 1])
+    steps_of[event] = steps_of[event] or {}
+    table.insert(steps_of[event], step)
+    steps[#steps + 1] = step
+  end
+  find_records()
+  local missing = missing_for(steps)
+  if #missing > 0 then return {'more', missing} end
+end
+
+-- Enters in memory what an event tells. Returns which of its entries count, first and last, and its ending: where joins
+-- are held, the calls that would make two people one are not sent, and those behind them are.
+local function remember(event, message_id, entries, ending)
+  local first, last = 1, entries
+  for _, step in ipairs(steps_of[event]) do
+    local verdict = take(step)
+    if verdict == 'hold' then
+      first, ending = step.calls + 1, step.ending
+    elseif step.joins == 'hold' then
+      last = step.calls
+    end
+    if verdict ~= '' then
+      local facts = '{"identifiers":"of two people","identity call":"' .. (verdict == 'hold' and 'held' or 'sent') .. '"}'
+      redis.call('XADD', journal, 'MAXLEN', '~', ARGV[3], '*', 'm', message_id, 's', 'join', 'd', facts)
+      redis.call('HINCRBY', books, 'join:' .. verdict .. ':' .. string.match(step.names[1], '^(.-):'), 1)
+    end
+  end
+  return first, last, ending
+end
+
+local repeats, unchanged, endings, arg = 0, 0, {}, 8
+for event = 1, events do
   local key, message_id, record, ending = ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3]
   local entries = tonumber(ARGV[arg + 4])
   arg = arg + 5
@@ -41,7 +77,9 @@ for _ = 1, events do
   else
     redis.call('XADD', journal, 'MAXLEN', '~', ARGV[3], '*', 'm', message_id, 's', 'received', 'd', record)
     local appended = 0
-    for i = arg, arg + 4 * (entries - 1), 4 do
+    local first, last = 1, entries
+    if steps_of[event] then first, last, ending = remember(event, message_id, entries, ending) end
+    for i = arg + 4 * (first - 1), arg + 4 * (last - 1), 4 do
       local stream = KEYS[tonumber(ARGV[i])]
       if says_nothing_new(tonumber(ARGV[i + 2]), ARGV[i + 3]) then
         unchanged = unchanged + 1
@@ -55,7 +93,7 @@ for _ = 1, events do
     if ending == '' and appended == 0 then ending = 'dropped:nothing_new' end
     if ending ~= '' then
       endings[ending] = (endings[ending] or 0) + 1
-    elseif entries > 1 then
+    elseif last > first then
       redis.call('HSET', parts, key, appended)
     end
   end
