@@ -47,8 +47,8 @@ test-clients: $(DEV_READY) ## run the published trackers against the gateway (No
 	@bash tests/clients/install.sh
 	@$(BIN)/python -m pytest tests/clients $(ARGS)
 
-bench: $(DEV_READY) ## measure requests per second, beside what they are compared with
-	@$(BIN)/python -m benchmarks.ingest $(ARGS)
+bench: $(DEV_READY) ## measure speed and memory, beside what they are compared with (under 10 minutes)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(DEV_READY) ## write the generated pages
 	@$(BIN)/attentive-gateway settings --markdown > docs/configuration.md

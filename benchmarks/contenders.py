@@ -1,4 +1,4 @@
-"""The four servers, and how to count what each has kept in its Redis."""
+"""The servers that are measured, and how to count what each has kept in its Redis."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,10 +7,9 @@ from typing import Final, cast
 from arq.constants import default_queue_name
 from redis import Redis
 
-from app.attentive.endpoints import PRODUCT_VIEW
+from app.attentive.endpoints import CUSTOM_EVENT, PRODUCT_VIEW
 from app.delivery.keys import DestinationKeys, LaneKeys
 from app.settings import DEFAULT_DESTINATION
-from benchmarks.event import WRITE_KEY
 from benchmarks.servers.grouped import STREAM
 
 Count = Callable[[Redis], int]
@@ -27,29 +26,25 @@ class Contender:
     factory: bool = False
 
 
-GATEWAY_ENVIRONMENT: Final = {
-    "GATEWAY_WRITE_KEY": WRITE_KEY,
-    "ATTENTIVE_API_TOKEN": "x",
-    "ATTENTIVE_BASE_URL": "http://127.0.0.1:9",  # nothing is sent: no worker runs
-}
+def in_arq(redis: Redis) -> int:
+    """Jobs that wait or run."""
+    return cast(int, redis.zcard(default_queue_name))
+
+
+def in_lanes(redis: Redis) -> int:
+    """Deliveries that wait or are under way, in the lanes that the benchmarks use."""
+    shared = DestinationKeys(DEFAULT_DESTINATION)
+    lanes = (LaneKeys(shared, endpoint.name) for endpoint in (PRODUCT_VIEW, CUSTOM_EVENT))
+    return sum(cast(int, redis.xlen(stream)) for lane in lanes for stream in lane.streams)
 
 
 def _in_stream(redis: Redis) -> int:
     return cast(int, redis.xlen(STREAM))
 
 
-def _in_arq(redis: Redis) -> int:
-    return cast(int, redis.zcard(default_queue_name))
-
-
-def _in_lane(redis: Redis) -> int:
-    lane = LaneKeys(DestinationKeys(DEFAULT_DESTINATION), PRODUCT_VIEW.name)
-    return sum(cast(int, redis.xlen(stream)) for stream in lane.streams)
-
-
-CONTENDERS: Final = (
-    Contender("a", "bare ASGI, keeps nothing", "benchmarks.servers.bare:app", None),
-    Contender("b", "bare ASGI + group commit of the raw body", "benchmarks.servers.grouped:app", _in_stream),
-    Contender("c", "FastAPI + pydantic + one arq job per event", "benchmarks.servers.obvious:app", _in_arq),
-    Contender("d", "this gateway", "app.main:app_from_environment", _in_lane, factory=True),
-)
+BARE: Final = Contender("a", "bare ASGI, keeps nothing", "benchmarks.servers.bare:app", None)
+GROUPED: Final = Contender("b", "bare ASGI + group commit of the body", "benchmarks.servers.grouped:app", _in_stream)
+OBVIOUS: Final = Contender("c", "FastAPI + pydantic + one arq job per event", "benchmarks.servers.obvious:app", in_arq)
+GATEWAY: Final = Contender("d", "this gateway", "app.main:app_from_environment", in_lanes, factory=True)
+CEILING: Final = Contender("e", "bare ASGI + one write of all events", "benchmarks.servers.ceiling:app", _in_stream)
+SINK: Final = Contender("f", "takes every call", "benchmarks.servers.sink:app", None)

@@ -1,11 +1,15 @@
 """The event that every server gets: one "Product Viewed", as analytics.js sends it, of a thousand different people."""
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 
 PEOPLE: Final = 1_000
+BATCH: Final = 100
+CONNECTIONS: Final = 64
+BATCH_CONNECTIONS: Final = 8
 MESSAGE_ID: Final = "@message-id@"  # stands where the load generator writes each request's own id
 WRITE_KEY: Final = "benchmark-write-key"
 
@@ -53,6 +57,25 @@ def body(person: int, message_id: str = MESSAGE_ID) -> bytes:
     return orjson.dumps(event(person, message_id))
 
 
-def bodies() -> bytes:
-    """One body per line for each person, for the load generator to put its ids into."""
-    return b"\n".join(body(person) for person in range(PEOPLE)) + b"\n"
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """What the load generator posts: one body per line, with MESSAGE_ID wherever an id of its own is due."""
+
+    path: str
+    events: int  # per request
+    connections: int
+    lines: bytes = field(repr=False)
+
+
+def tracks() -> Requests:
+    """Single events, one of each person."""
+    return Requests("/v1/track", 1, CONNECTIONS, b"\n".join(body(person) for person in range(PEOPLE)) + b"\n")
+
+
+def batches() -> Requests:
+    """The same events in batches of BATCH."""
+    lines = []
+    for first in range(0, PEOPLE, BATCH):
+        events = [event(person) for person in range(first, first + BATCH)]
+        lines.append(orjson.dumps({"batch": events}))
+    return Requests("/v1/batch", BATCH, BATCH_CONNECTIONS, b"\n".join(lines) + b"\n")

@@ -1,4 +1,4 @@
-"""One server as one uvicorn process: started on a free port, ready when it answers, gone whatever happens."""
+"""The processes of a benchmark: each on a free port of 127.0.0.1, ready when it answers, gone whatever happens."""
 
 import contextlib
 import http.client
@@ -6,76 +6,153 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import psutil
+import yaml
+from redis import Redis
 
-from benchmarks.contenders import GATEWAY_ENVIRONMENT, Contender
-from benchmarks.event import body
+from app.children import start_child, stop_child
+from app.embedded import embedded_redis
+from app.settings import DEFAULT_DESTINATION, DEFAULT_SOURCE
+from benchmarks.contenders import Contender
+from benchmarks.event import WRITE_KEY, body
 from benchmarks.failure import BenchmarkFailed
 from benchmarks.wrk import AUTHORIZATION
 
 _ROOT: Final = Path(__file__).parents[1]
 _START_WITHIN_S: Final = 30.0
-_STOP_WITHIN_S: Final = 10.0
+_NO_LIMIT: Final = 1_000_000  # calls per second
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """A running server."""
+class Store:
+    """A Redis of our own, with an append-only file, and a folder for what else a measurement needs."""
 
-    port: int
-    pid: int
+    url: str
+    redis: Redis
+    folder: Path
 
     def cpu_s(self) -> float:
-        """Processor time it has used so far."""
-        times = psutil.Process(self.pid).cpu_times()
-        return float(times.user + times.system)
+        """Processor time that Redis has used so far."""
+        info: dict[str, float] = self.redis.info("cpu")  # type: ignore[assignment]
+        return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
+
+    def memory_bytes(self) -> int:
+        """What Redis has allocated."""
+        info: dict[str, int] = self.redis.info("memory")  # type: ignore[assignment]
+        return int(info["used_memory"])
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process under measurement, with the processes it has started. `port` is 0 for one that serves nothing."""
+
+    port: int
+    process: psutil.Process
+
+    def cpu_s(self) -> float:
+        """Processor time used so far."""
+        times = [process.cpu_times() for process in self._family()]
+        return float(sum(one.user + one.system for one in times))
+
+    def memory_bytes(self) -> int:
+        """Memory of its own: what it would give back on its end."""
+        return int(sum(process.memory_full_info().uss for process in self._family()))
+
+    def _family(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
 
 
 @contextlib.contextmanager
-def serving(contender: Contender, redis_url: str, log: Path) -> Iterator[Server]:
-    """The server on 127.0.0.1, writing its log to `log`. Raises BenchmarkFailed."""
-    port = _free_port()
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(
-            _command(contender, port),
-            env=_environment(redis_url),
-            cwd=_ROOT,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # Ctrl-C reaches us alone, and we stop it
-        ) as process,
-    ):
-        try:
-            _wait_until_ready(contender, process, port, log)
-            yield Server(port, process.pid)
-        finally:
-            process.terminate()
+def store() -> Iterator[Store]:
+    """A fresh Redis."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        folder = Path(name)
+        with embedded_redis(folder / "redis", fsync="everysec") as url:
+            redis: Redis = Redis.from_url(url)
+            # Redis rewrites a grown append-only file now and then: that would fall into some measurements, not others.
+            redis.config_set("auto-aof-rewrite-percentage", 0)
             try:
-                process.wait(_STOP_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
+                yield Store(url, redis, folder)
+            finally:
+                redis.close()
 
 
-def _command(contender: Contender, port: int) -> list[str]:
-    return [
+@contextlib.contextmanager
+def serving(
+    contender: Contender, store: Store, *, processes: int = 1, environment: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """The server under uvicorn. Raises BenchmarkFailed when it does not start."""
+    port = _free_port()
+    command = [
         *(sys.executable, "-m", "uvicorn", contender.app, *(["--factory"] if contender.factory else [])),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", str(processes)),
         *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
         *("--timeout-graceful-shutdown", "2"),
     ]
+    log = store.folder / f"server-{contender.letter}.log"
+    with _running(command, _environment(store, environment), log) as process:
+        _wait_until_ready(contender, process, port, log)
+        yield Running(port, psutil.Process(process.pid))
 
 
-def _environment(redis_url: str) -> dict[str, str]:
-    """Ours without any setting of a gateway that is installed here."""
+@contextlib.contextmanager
+def gateway_worker(store: Store, sink: Running) -> Iterator[Running]:
+    """One worker of the gateway, sending to `sink` without a limit."""
+    with _running([sys.executable, "-m", "workers"], _environment(store, to=sink), store.folder / "worker.log") as one:
+        yield Running(0, psutil.Process(one.pid))
+
+
+@contextlib.contextmanager
+def arq_worker(store: Store, sink: Running, settings: str) -> Iterator[Running]:
+    """One arq worker with these settings of benchmarks/servers/jobs.py."""
+    command = [sys.executable, "-m", "benchmarks.servers.jobs", settings]
+    environment = _environment(store, {"SINK_URL": f"http://127.0.0.1:{sink.port}"})
+    with _running(command, environment, store.folder / "arq.log") as one:
+        yield Running(0, psutil.Process(one.pid))
+
+
+@contextlib.contextmanager
+def _running(command: list[str], environment: dict[str, str], log: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    process = start_child(command, log=log, environment=environment | {"PYTHONPATH": str(_ROOT)})
+    try:
+        yield process
+        if process.poll() is not None:
+            raise BenchmarkFailed(f"{' '.join(command[1:4])} ended by itself: {_last_line(log)}")
+    finally:
+        stop_child(process)
+
+
+def _environment(store: Store, more: Mapping[str, str] | None = None, *, to: Running | None = None) -> dict[str, str]:
+    """Ours without any setting of a gateway that is installed here. `to` is where calls go; by default nowhere."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "ATTENTIVE_"))}
-    return ours | GATEWAY_ENVIRONMENT | {"GATEWAY_REDIS_URL": redis_url}
+    endpoints = ("product-view", "custom-event")
+    destination = {
+        "api_token": "x",
+        "base_url": f"http://127.0.0.1:{to.port if to else 9}",
+        "limits": dict.fromkeys(endpoints, _NO_LIMIT),
+    }
+    source = {"write_key": WRITE_KEY, "destination": DEFAULT_DESTINATION}
+    config = store.folder / ("sending.yaml" if to else "taking.yaml")
+    config.write_text(
+        yaml.safe_dump({"destinations": {DEFAULT_DESTINATION: destination}, "sources": {DEFAULT_SOURCE: source}})
+    )
+    return {
+        **ours,
+        "GATEWAY_REDIS_URL": store.url,
+        "GATEWAY_CONFIG": str(config),
+        "GATEWAY_WORKER_PORT": "0",
+        "GATEWAY_LOG_LEVEL": "WARNING",
+        "GATEWAY_MAX_BACKLOG_EVENTS": "10000000",
+        "GATEWAY_MAX_BACKLOG_BYTES": str(2**36),
+        **(more or {}),
+    }
 
 
 def _free_port() -> int:
@@ -96,8 +173,12 @@ def _wait_until_ready(contender: Contender, process: "subprocess.Popen[bytes]", 
         if status != 200 or b"true" not in answer:
             raise BenchmarkFailed(f"{contender.name} answered {status}: {answer[:200].decode(errors='replace')}")
         return
+    raise BenchmarkFailed(f"{contender.name} did not start: {_last_line(log)}")
+
+
+def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    raise BenchmarkFailed(f"{contender.name} did not start: {''.join(lines[-1:]) or '(it printed nothing)'}")
+    return "".join(lines[-1:]) or "(it printed nothing)"
 
 
 def _post(port: int) -> tuple[int, bytes]:

@@ -34,7 +34,8 @@ from app.segment.events import SegmentEvent, parse_event
 from app.settings import DEFAULT_DESTINATION, DEFAULT_SOURCE
 from app.topology import all_senders
 from benchmarks.event import PEOPLE, WRITE_KEY, body
-from benchmarks.report import machine, markdown, table
+from benchmarks.machine import machine
+from benchmarks.tables import markdown, table
 from benchmarks.wrk import AUTHORIZATION
 
 FLUSH: Final = 32  # events: what gathers at 64 connections, half of them being answered

@@ -1,22 +1,23 @@
-"""Load by wrk: start it, wait for it with a limit, and read what track.lua prints at its end."""
+"""Load by wrk: start it, wait for it with a limit, and read what load.lua prints at its end."""
 
 import base64
 import shutil
 import subprocess
+import tempfile
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import orjson
 
-from benchmarks.event import MESSAGE_ID, WRITE_KEY
+from benchmarks.event import MESSAGE_ID, WRITE_KEY, Requests
 from benchmarks.failure import BenchmarkFailed
 
-CONNECTIONS: Final = 64
 THREADS: Final = 1  # the other processors are for the server and its Redis
 AUTHORIZATION: Final = "Basic " + base64.b64encode(f"{WRITE_KEY}:".encode()).decode()
-_SCRIPT: Final = Path(__file__).with_name("track.lua")
+_SCRIPT: Final = Path(__file__).with_name("load.lua")
 _MARK: Final = "figures "
 _GRACE_S: Final = 20.0
 _TIMEOUT_S: Final = 10  # an answer that takes longer counts as failed
@@ -44,16 +45,28 @@ def find_wrk() -> str:
     raise BenchmarkFailed("wrk is not installed: apt-get install wrk")
 
 
-def load(port: int, bodies: Path, *, seconds: int) -> Load:
-    """CONNECTIONS kept-alive connections, each sending its next request when the last is answered.
+def load(port: int, requests: Requests, *, seconds: int, rate: float | None = None) -> Load:
+    """Kept-alive connections, each sending its next request when the last is answered.
 
-    `bodies` is the file that event.bodies() fills. Raises BenchmarkFailed.
+    With a `rate` (requests per second), each pauses before its next one, for as long as makes about that many together.
+    Raises BenchmarkFailed.
     """
+    run = uuid.uuid4().hex
+    pause_ms = 0 if rate is None else max(1, round(requests.connections / rate * 1000))
+    with tempfile.NamedTemporaryFile(prefix="benchmark-") as file:
+        file.write(requests.lines)
+        file.flush()
+        return read_output(
+            _run(port, requests, seconds, [file.name, MESSAGE_ID, run, AUTHORIZATION, requests.path, str(pause_ms)])
+        )
+
+
+def _run(port: int, requests: Requests, seconds: int, arguments: Sequence[str]) -> str:
     command = [
         find_wrk(),
-        *("--threads", str(THREADS), "--connections", str(CONNECTIONS), "--duration", f"{seconds}s"),
+        *("--threads", str(THREADS), "--connections", str(requests.connections), "--duration", f"{seconds}s"),
         *("--timeout", f"{_TIMEOUT_S}s", "--script", str(_SCRIPT), f"http://127.0.0.1:{port}"),
-        *("--", str(bodies), MESSAGE_ID, uuid.uuid4().hex, AUTHORIZATION),
+        *("--", *arguments),
     ]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
@@ -67,7 +80,7 @@ def load(port: int, bodies: Path, *, seconds: int) -> Load:
                 wrk.kill()
     if wrk.returncode:
         raise BenchmarkFailed(f"wrk ended with status {wrk.returncode}: {_last_line(output)}")
-    return read_output(output)
+    return output
 
 
 def read_output(output: str) -> Load:

@@ -17,7 +17,7 @@ from app.delivery.outbox import REQUESTS_PER_FLUSH
 from benchmarks.servers import bare
 
 STREAM = "events"
-_APPEND = "for _, body in ipairs(ARGV) do redis.call('XADD', KEYS[1], '*', 'd', body) end"
+APPEND = "for _, body in ipairs(ARGV) do redis.call('XADD', KEYS[1], '*', 'd', body) end"
 
 redis = open_redis(os.environ.get("GATEWAY_REDIS_URL", "redis://127.0.0.1"))
 
@@ -25,7 +25,7 @@ redis = open_redis(os.environ.get("GATEWAY_REDIS_URL", "redis://127.0.0.1"))
 async def append(bodies: Sequence[bytes]) -> list[BaseException | None]:
     """One round trip for all."""
     try:
-        await cast(Awaitable[Any], redis.eval(_APPEND, 1, STREAM, *cast(Sequence[str], bodies)))
+        await cast(Awaitable[Any], redis.eval(APPEND, 1, STREAM, *cast(Sequence[str], bodies)))
     except RedisError as failure:
         return [failure] * len(bodies)
     return [None] * len(bodies)

@@ -42,3 +42,17 @@ async def track(request: Request, event: TrackEvent) -> dict[str, bool]:
     """One event."""
     await request.app.state.redis.enqueue_job("deliver", event.model_dump())
     return {"success": True}
+
+
+class Batch(BaseModel):
+    """A Segment batch call."""
+
+    batch: list[TrackEvent]
+
+
+@app.post("/v1/batch")
+async def batch(request: Request, body: Batch) -> dict[str, bool]:
+    """Many events, one job each."""
+    for event in body.batch:
+        await request.app.state.redis.enqueue_job("deliver", event.model_dump())
+    return {"success": True}

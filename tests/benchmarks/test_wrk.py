@@ -2,9 +2,10 @@
 
 import pytest
 
+from benchmarks.event import CONNECTIONS
 from benchmarks.failure import BenchmarkFailed
 from benchmarks.measure import check_kept
-from benchmarks.wrk import CONNECTIONS, Load, read_output
+from benchmarks.wrk import Load, read_output
 
 FIGURES = (
     'figures {"requests":%d,"micros":4000000,"p50_us":6200,"p99_us":9800,'
