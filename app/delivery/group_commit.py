@@ -6,6 +6,7 @@ at 8,900 requests/s, group commit at 20,800.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import accumulate, takewhile
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -20,11 +21,16 @@ class GroupCommit(Generic[T, R]):
     """
 
     def __init__(
-        self, commit: Callable[[Sequence[T]], Awaitable[Sequence[R | BaseException]]], *, most: int = 500
+        self,
+        commit: Callable[[Sequence[T]], Awaitable[Sequence[R | BaseException]]],
+        *,
+        most: int = 500,
+        size: Callable[[T], int] = lambda _: 1,
     ) -> None:
-        """`most` items at the most go into one group."""
+        """Items of `most` in `size` together go into one group, and a larger one alone."""
         self._commit = commit
         self._most = most
+        self._size = size
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -44,7 +50,9 @@ class GroupCommit(Generic[T, R]):
     async def _write_all(self) -> None:
         try:
             while self._waiting:
-                group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                sizes = accumulate(self._size(item) for item, _ in self._waiting)
+                count = max(1, sum(1 for _ in takewhile(lambda together: together <= self._most, sizes)))
+                group, self._waiting = self._waiting[:count], self._waiting[count:]
                 await self._write(group)
         finally:
             self._writer = None

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.delivery.connection import open_redis
 from app.delivery.group_commit import GroupCommit
-from app.delivery.outbox import REQUESTS_PER_FLUSH
+from app.delivery.outbox import EVENTS_PER_FLUSH
 from benchmarks.servers import bare
 
 STREAM = "events"
@@ -31,7 +31,7 @@ async def append(bodies: Sequence[bytes]) -> list[BaseException | None]:
     return [None] * len(bodies)
 
 
-commit = GroupCommit(append, most=REQUESTS_PER_FLUSH)
+commit = GroupCommit(append, most=EVENTS_PER_FLUSH)
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -55,6 +55,21 @@ async def test_items_that_come_during_a_write_make_the_next_group_in_their_order
     assert disk.groups == [["first"], ["a", "b", "c"]]
 
 
+@pytest.mark.parametrize(
+    ("items", "groups"),
+    [
+        pytest.param(["aa", "b", "ccc"], [["aa", "b"], ["ccc"]], id="what fits together goes together"),
+        pytest.param(["aaaaa", "b"], [["aaaaa"], ["b"]], id="what is too large goes alone"),
+        pytest.param(["aaa", "bbb"], [["aaa"], ["bbb"]], id="what fills a group ends it"),
+    ],
+)
+async def test_a_group_is_bounded_in_size(items: list[str], groups: list[list[str]]) -> None:
+    disk = Disk()
+    commit = GroupCommit(disk, most=3, size=len)
+    await asyncio.gather(*(commit.submit(item) for item in items))
+    assert disk.groups == groups
+
+
 async def test_nobody_is_answered_before_the_write() -> None:
     disk = Disk()
     disk.open.clear()
