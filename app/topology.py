@@ -13,7 +13,7 @@ from app.ingest.auth import Sender
 from app.ingest.cors import Origins
 from app.ingest.signatures import Scheme, Signing
 from app.mapping.attributes import AttributeRules
-from app.mapping.catalogue import CATALOGUE, Catalogue
+from app.mapping.overrides import catalogue_of
 from app.pipeline import Plan
 from app.settings import Settings
 
@@ -82,7 +82,8 @@ def plan_of(destination: Destination) -> Plan:
         case names:
             allowed = frozenset(names)
     identity = _identity_rules(destination)
-    return Plan(identity, Catalogue(CATALOGUE, allowed), AttributeRules(identity.traits))
+    catalogue = catalogue_of(destination.mapping.overrides(), allowed)
+    return Plan(identity, catalogue, AttributeRules(identity.traits))
 
 
 def _identity_rules(destination: Destination) -> IdentityRules:

@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from app.config.destination import Destination
+from app.config.document import Document
 from app.delivery.delivery import Delivery
 from app.pipeline import Bury, Decision, Drop, Forward, Plan, decide
 from app.segment.events import SegmentEvent, parse_event
+from app.topology import plan_of
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)  # when events are received, unless a test says otherwise
 WHEN: Final = "2026-03-01T11:59:58.250Z"  # when they happened
@@ -109,3 +113,9 @@ def delivery(**changes: Any) -> Delivery:
         "deadline": NOW,
     }
     return Delivery(**(fields | changes))
+
+
+def planned(mapping: str, **settings: Any) -> Plan:
+    """What a destination wants whose file has this YAML under `mapping`."""
+    content = Document(Path("gateway.yaml"), mapping.encode()).content
+    return plan_of(Destination.model_validate({"api_token": "x", "mapping": content, **settings}))

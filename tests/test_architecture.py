@@ -27,7 +27,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "segment": LEAVES,
     "attentive": LEAVES,
     "settings": frozenset({"config"}),
-    "config": frozenset({"attentive.endpoints", "segment.paths"}),
+    "config": frozenset({"attentive.call", "attentive.endpoints", "mapping", "segment.paths"}),
     "masking": LEAVES,
     "value": LEAVES,
     "metrics": LEAVES,

@@ -13,6 +13,8 @@ from rich.table import Table
 from app.commands.common import out
 from app.config.destination import Destination
 from app.config.identifiers import Identifiers
+from app.config.mapping import EventMapping, IdentifyMapping, ItemMapping
+from app.config.mapping import Mapping as MappingOverrides
 from app.config.source import Signing, Source, WriteKey
 from app.settings import SECRET_VARIABLES, Settings, load_settings
 
@@ -58,7 +60,7 @@ _FILE: Final = """
         signing: {scheme: segment, secrets: [{env: SEGMENT_SECRET}]}
 
 A mistake stops the start with its line, the key and what was expected. Words are words, as in YAML 1.2: `NO` is
-Norway, and of true and false there is one spelling each. A key that stands twice is a mistake.
+Norway. A key that stands twice is a mistake.
 
 Names are lower-case letters, digits, `-` and `_`. A name is part of the keys in Redis: renaming a destination leaves
 what waits for it behind.
@@ -66,6 +68,10 @@ what waits for it behind.
 _MODELS: Final[Sequence[tuple[str, type[BaseModel]]]] = (
     ("destinations.NAME", Destination),
     ("destinations.NAME.identifiers", Identifiers),
+    ("destinations.NAME.mapping", MappingOverrides),
+    ("destinations.NAME.mapping.item", ItemMapping),
+    ("destinations.NAME.mapping.events.EVENT, other, page, screen", EventMapping),
+    ("destinations.NAME.mapping.identify", IdentifyMapping),
     ("sources.NAME", Source),
     ("sources.NAME.write_keys", WriteKey),
     ("sources.NAME.signing", Signing),

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from app.attentive.endpoints import BY_NAME
 from app.config.identifiers import Identifiers
+from app.config.mapping import Mapping
 from app.config.values import ATTENTIVE_URL, BaseUrl, Frozen, Rate, Region, SecretRef, gather, unknown_key
 
 
@@ -36,6 +37,7 @@ class Destination(Frozen):
     other_events: Annotated[bool | tuple[str, ...], BeforeValidator(_switch_or_names)] = Field(
         True, description="track events that no catalogue row names: true, false, or a list of those let through"
     )
+    mapping: Mapping = Field(Mapping(), description="what is mapped in another way than the catalogue says")
     limits: dict[EndpointName, Rate] = Field(
         default_factory=dict, description="calls per second by endpoint, where the account's differ from the documented"
     )

@@ -86,7 +86,7 @@ class Document:
 
 _NONE: Final = frozenset[int]()
 _MERGE: Final = "tag:yaml.org,2002:merge"
-_QUOTED: Final = re.compile(r"(['\"]).{2,}\1")
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 class _Loader(yaml.SafeLoader):
@@ -118,7 +118,11 @@ def _no_yaml(failure: yaml.YAMLError, content: bytes) -> Mistake:
         line = content.decode().count("\n", 0, failure.position) + 1
         return Mistake(line, "", "not YAML: it holds characters that YAML forbids")
     mark, problem = getattr(failure, "problem_mark", None), getattr(failure, "problem", None) or "cannot be read"
-    return Mistake(mark.line + 1 if mark else 1, "", f"not YAML: {_QUOTED.sub('…', problem)}")
+    return Mistake(mark.line + 1 if mark else 1, "", f"not YAML: {_QUOTED.sub(_short, problem)}")
+
+
+def _short(quoted: re.Match[str]) -> str:
+    return quoted[0] if len(quoted[0]) <= len("'x'") else "…"
 
 
 def _repeated(node: yaml.Node | None, above: tuple[str, ...] = (), seen: frozenset[int] = _NONE) -> Iterator[Mistake]:

@@ -6,7 +6,7 @@ Source: Segment's Ecommerce Spec v2 on the left, Attentive's API reference on th
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from app.attentive.call import Priority
 from app.attentive.endpoints import (
@@ -36,6 +36,18 @@ from app.mapping.names import ALIASES, folded
 from app.segment.events import SegmentEvent
 
 
+class Key(NamedTuple):
+    """Which events a row is about: those of `type`, for track of one `event` name, folded (None: any other)."""
+
+    type: str
+    event: str | None = None
+
+    @classmethod
+    def of(cls, type_: str, event: str | None) -> "Key":
+        """The key of an event by its name in any spelling."""
+        return cls(type_, None if event is None else folded(event))
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One row: events of `type` (for track, of one `event` name in any spelling; None: any other) become one call."""
@@ -45,6 +57,11 @@ class Rule:
     endpoint: Endpoint
     body: Mapping[str, Word] = field(default_factory=dict)
     priority: Priority = Priority.NORMAL
+
+    @property
+    def key(self) -> Key:
+        """Which events it is about."""
+        return Key.of(self.type, self.event)
 
     @property
     def name(self) -> str:
@@ -89,7 +106,6 @@ CATALOGUE: Final = (
     _custom("Order Updated", _picked("affiliation", *_AMOUNTS, "total"), HIGH),
     _custom("Order Refunded", _picked("affiliation", "checkout_id", *_AMOUNTS, "total"), HIGH),
     _custom("Order Cancelled", _picked("affiliation", *_AMOUNTS, "total"), HIGH),
-    _custom("Order Canceled", _picked("affiliation", *_AMOUNTS, "total"), HIGH),
     _custom("Cart Viewed", _picked("cart_id", "currency", "products"), NORMAL),
     _custom("Payment Info Entered", AllProperties(), HIGH),
     _custom("Product Removed", AllProperties(), NORMAL),
@@ -119,17 +135,20 @@ CATALOGUE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The rows, found by event. Of track events that no row names, `other_events` pass; None: all of them."""
+    """The rows, found by event. Of track events that no row names, `other_events` pass; None: all of them.
+
+    Events that are switched `off` have no row, and are no other events either.
+    """
 
     rules: tuple[Rule, ...] = CATALOGUE
     other_events: frozenset[str] | None = None
+    off: frozenset[Key] = frozenset()
     _by_event: Mapping[tuple[str, str | None], tuple[Rule, ...]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        index: dict[tuple[str, str | None], tuple[Rule, ...]] = {}
+        index: dict[tuple[str, str | None], tuple[Rule, ...]] = dict.fromkeys(self.off, ())
         for rule in self.rules:
-            key = (rule.type, folded(rule.event) if rule.event is not None else None)
-            index[key] = (*index.get(key, ()), rule)
+            index[rule.key] = (*index.get(rule.key, ()), rule)
         for alias, name in ALIASES.items():
             if (rules := index.get(("track", folded(name)))) is not None:
                 index.setdefault(("track", folded(alias)), rules)

@@ -72,11 +72,8 @@ class FirstOf:
         """Text, never blank, or ABSENT."""
         for name in self.names:
             value = scope.here.get(name)
-            if isinstance(value, str):
-                if value := value.strip():
-                    return value
-            elif isinstance(value, int | float) and not isinstance(value, bool):
-                return str(value)
+            if value is not None and (text := to_text(value)) is not None:
+                return text
         return ABSENT
 
 
@@ -101,8 +98,7 @@ class Price:
         for here in (scope.here, scope.event.properties):
             value = here.get(self.currency)
             if isinstance(value, str) and value:
-                code = value.strip().upper()
-                if _CURRENCY.fullmatch(code):
+                if code := to_currency(value):
                     return code
                 scope.notes.append(f"{scope.path}{self.currency}: not a three-letter currency, {DEFAULT_CURRENCY} sent")
         return DEFAULT_CURRENCY
@@ -117,16 +113,7 @@ class PositiveInteger:
     def read(self, scope: Scope) -> Any:
         """An int, or ABSENT."""
         value = scope.here.get(self.name)
-        if isinstance(value, str) and value.strip().isdecimal() and len(value) < _DIGITS:
-            value = int(value)
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not 1 <= value < _MOST
-            or value != int(value)
-        ):
-            return ABSENT
-        return int(value)
+        return ABSENT if value is None or (quantity := to_quantity(value)) is None else quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,18 +122,14 @@ class EventName:
 
     def read(self, scope: Scope) -> Any:
         """Text of 1 to 200 characters."""
-        name = scope.event.name or ""
-        clean = clean_name(name)[:TYPE_CHARS]
-        if clean != name:
-            scope.notes.append("event: forbidden characters replaced or name shortened in Attentive's type")
-        return clean
+        return as_type(scope.event.name or "", scope.notes)
 
 
 @dataclass(frozen=True, slots=True)
 class Constant:
     """Always this."""
 
-    value: str
+    value: Any
 
     def read(self, scope: Scope) -> Any:
         """The value itself."""
@@ -258,18 +241,50 @@ def read_item(item: Item, scope: Scope) -> dict[str, Any] | str:
         if value is not ABSENT:
             built[key] = value
         elif isinstance(word, Required):
-            return _source_of(word)
+            return _source_of(word, key)
     return built
 
 
-def _source_of(required: Required) -> str:
+def _source_of(required: Required, key: str) -> str:
     match required.word:
         case FirstOf(names=names):
             return names[0]
         case Price(name=name):
             return name
-        case other:
-            return type(other).__name__
+        case _:
+            return key
+
+
+def to_text(value: object) -> str | None:
+    """Text that is not blank, without blanks around it; numbers become it."""
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+def to_quantity(value: object) -> int | None:
+    """A whole number of at least 1, from a number or its digits."""
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < _DIGITS:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < _MOST or value != int(value):
+        return None
+    return int(value)
+
+
+def to_currency(value: object) -> str | None:
+    """Three capital letters (ISO 4217)."""
+    code = value.strip().upper() if isinstance(value, str) else ""
+    return code if _CURRENCY.fullmatch(code) else None
+
+
+def as_type(name: str, notes: list[str]) -> str:
+    """A name as the type of a custom event: 1 to 200 characters, none of those that Attentive forbids."""
+    clean = clean_name(name)[:TYPE_CHARS]
+    if clean != name:
+        notes.append("event: forbidden characters replaced or name shortened in Attentive's type")
+    return clean
 
 
 def to_amount(value: object) -> float | int | None:

@@ -26,8 +26,9 @@ ALIASES: Final = {
     "Completed Order": "Order Completed",
     "Updated Order": "Order Updated",
     "Refunded Order": "Order Refunded",
+    "Order Canceled": "Order Cancelled",
     "Cancelled Order": "Order Cancelled",
-    "Canceled Order": "Order Canceled",
+    "Canceled Order": "Order Cancelled",
     "Entered Coupon": "Coupon Entered",
     "Searched Products": "Products Searched",
     "Added Product to Wishlist": "Product Added to Wishlist",
@@ -38,3 +39,11 @@ ALIASES: Final = {
 def folded(name: str) -> str:
     """The name without case and whatever parts its words: "orderCompleted", "order_completed", "ORDER  COMPLETED"."""
     return _BETWEEN.sub("", name).casefold()
+
+
+_CANONICAL: Final = {folded(alias): name for alias, name in ALIASES.items()}
+
+
+def canonical(name: str) -> str:
+    """The catalogue's name for an event that has several; else the same name."""
+    return _CANONICAL.get(folded(name), name)

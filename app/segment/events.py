@@ -44,7 +44,7 @@ class WireEvent(BaseModel):
 class SegmentEvent(Value, frozen=True, gc=False):
     """One valid event. Containers are never None; ids are None when absent or blank."""
 
-    personal: ClassVar = frozenset({"user_id", "properties", "traits"})
+    personal: ClassVar = frozenset({"user_id", "properties", "traits", "raw"})
 
     type: str
     message_id: str
@@ -57,6 +57,12 @@ class SegmentEvent(Value, frozen=True, gc=False):
     original_timestamp: Any = None
     sent_at: Any = None
     integrations: Any = None
+    raw: Mapping[str, Any] = msgspec.field(default_factory=dict)  # the whole of it as it came; never changed
+
+    def whole(self) -> dict[str, Any]:
+        """The event as one object, for whoever looks for something by path: as it came, ids and traits as above."""
+        known = {"type": self.type, "event": self.name, "userId": self.user_id, "messageId": self.message_id}
+        return {**self.raw, **known, "properties": self.properties, "traits": self.traits}
 
 
 class InvalidEvent(Exception):  # noqa: N818 - it names the event, the way HTTP names the answer
@@ -110,6 +116,7 @@ def parse_event(raw: object) -> SegmentEvent:
         original_timestamp=wire.get("originalTimestamp"),
         sent_at=wire.get("sentAt"),
         integrations=wire.get("integrations"),
+        raw=raw,
     )
 
 

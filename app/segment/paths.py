@@ -7,6 +7,7 @@ from typing import Any, Final
 from app.segment.events import SegmentEvent
 
 Reader = Callable[[SegmentEvent], Any]
+Steps = tuple[str, ...]
 _WHOLE: Final[Mapping[str, Reader]] = {"userId": lambda event: event.user_id}
 _OBJECTS: Final[Mapping[str, Reader]] = {
     "traits": lambda event: event.traits,
@@ -40,12 +41,24 @@ def _reader(root: str, steps: list[str]) -> Reader:
         case _, []:
             return _WHOLE[root]
         case _:
-            return lambda event: _descend(_OBJECTS[root](event), steps)
+            return lambda event: descend(_OBJECTS[root](event), tuple(steps))
 
 
-def _descend(here: Any, steps: list[str]) -> Any:
-    for step in steps:
+def steps_of(path: str) -> Steps:
+    """The names of a dotted path. Raises ValueError."""
+    steps = tuple(path.split("."))
+    if not all(name and name == name.strip() for name in steps):
+        raise ValueError("must be names with dots between them, such as properties.result.score")
+    return steps
+
+
+def descend(here: Any, steps: Steps) -> Any:
+    """What lies at the end of these steps, or None; of a list on the way, what was found in any element."""
+    for number, name in enumerate(steps):
+        if isinstance(here, list):
+            found = (descend(element, steps[number:]) for element in here)
+            return [value for value in found if value is not None] or None
         if not isinstance(here, dict):
             return None
-        here = here.get(step)
+        here = here.get(name)
     return here

@@ -149,7 +149,6 @@ class TestEveryRow:
             "Order Updated → custom-event",
             "Order Refunded → custom-event",
             "Order Cancelled → custom-event",
-            "Order Canceled → custom-event",
             "Payment Info Entered → custom-event",
         }
         low = {

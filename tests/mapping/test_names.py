@@ -43,7 +43,8 @@ ALSO_KNOWN_AS: Final = [
     ("Completed Order", "Order Completed"),
     ("Updated Order", "Order Updated"),
     ("Cancelled Order", "Order Cancelled"),
-    ("Canceled Order", "Order Canceled"),
+    ("Canceled Order", "Order Cancelled"),
+    ("Order Canceled", "Order Cancelled"),
 ]
 
 

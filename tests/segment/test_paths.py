@@ -42,7 +42,7 @@ BAD = [
         pytest.param("traits.missing.number", None, id="a part of one that is not there"),
         pytest.param("traits.email.domain", None, id="a part of text"),
         pytest.param("properties.customer.email", "p", id="a part of a property"),
-        pytest.param("properties.list.a", None, id="a part of a list"),
+        pytest.param("properties.list.a", [1], id="a part of every element of a list"),
     ],
 )
 def test_a_path_leads_to(path: str, value: Any) -> None:
