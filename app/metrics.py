@@ -28,6 +28,12 @@ class IngestMetrics:
             ["source", "key", "retiring"],
             registry=registry,
         )
+        self._withheld = Counter(
+            "gateway_privacy_withheld",
+            "Fields withheld by the privacy guard, by what for and what was done",
+            ["source", "check", "action"],
+            registry=registry,
+        )
         self._by_key: dict[tuple[str, int], Counter] = {}
         self._by_answer: dict[tuple[str, int], Counter] = {}
 
@@ -46,6 +52,10 @@ class IngestMetrics:
             counter = self._accepted.labels(source, str(key_number), str(retiring).lower())
             self._by_key[source, key_number] = counter
         counter.inc(events)
+
+    def withheld(self, source: str, check: str, action: str) -> None:
+        """The privacy guard withheld something."""
+        self._withheld.labels(source, check, action).inc()
 
     def refused(self, code: str) -> None:
         """A request or an event was refused."""

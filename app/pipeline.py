@@ -1,5 +1,10 @@
-"""One event's whole journey on one page: whom it is about, which calls it becomes, or why it goes no further. Pure."""
+"""One event's whole journey on one page: whom it is about, which calls it becomes, or why it goes no further. Pure.
 
+The guard comes first, on the event as it came in (`Plan.guard.inspect`); its findings are all that is known of what it
+withheld.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,10 +18,13 @@ from app.mapping.apply import apply_rule
 from app.mapping.attributes import AttributeRules
 from app.mapping.catalogue import Catalogue
 from app.mapping.fields import Unmappable
+from app.privacy.guard import Guard
+from app.privacy.policy import Action, Finding
 from app.segment.events import SegmentEvent
 from app.segment.times import occurred_at
 from app.value import Value
 
+NOTED_FINDINGS: Final = 20  # of one event, in the journal; all are counted
 DESTINATION_NAME: Final = "attentive"  # ours in Segment's `integrations` object, compared without case
 
 
@@ -30,6 +38,7 @@ class DropReason(StrEnum):
     EVENT_NOT_ALLOWED = "event_not_allowed"  # a custom event that the settings do not let through
     NOTHING_TO_SAY = "nothing_to_say"  # an identify with one identifier and no traits
     INTEGRATIONS = "integrations"  # the sender excluded Attentive in `integrations`
+    PRIVACY = "privacy"  # it held what the settings let no event hold
 
 
 class Forward(Value, frozen=True, gc=False):
@@ -65,23 +74,39 @@ class Plan:
     catalogue: Catalogue = field(default_factory=Catalogue)
     attributes: AttributeRules = field(default_factory=AttributeRules)
     oldest: timedelta | None = HORIZON  # an event that arrives older than this is not sent; None: whatever its age
+    guard: Guard = field(default_factory=Guard)  # asked before the event is parsed
 
 
-def decide(event: SegmentEvent, plan: Plan, *, original: bytes, source: str, received_at: datetime) -> Decision:
-    """Everything decided about one event. `original` is its JSON, kept in its deliveries; `received_at` is UTC."""
+def decide(
+    event: SegmentEvent,
+    plan: Plan,
+    *,
+    original: bytes,
+    source: str,
+    received_at: datetime,
+    findings: Sequence[Finding] = (),
+) -> Decision:
+    """Everything decided about one event that the guard let through, with these `findings`.
+
+    `original` is its JSON, kept in its deliveries; `received_at` is UTC.
+    """
+    withheld = tuple(map(str, findings[:NOTED_FINDINGS])) if findings else ()
+    if findings and any(finding.action is Action.DROP_EVENT for finding in findings):
+        return Drop(DropReason.PRIVACY, withheld)
     if not _wanted(event):
-        return Drop(DropReason.INTEGRATIONS)
+        return Drop(DropReason.INTEGRATIONS, withheld)
     found = extract_identity(event, plan.identity)
+    notes = [*withheld, *found.notes]
     if found.identity is None:
-        return Drop(DropReason.UNUSABLE_IDENTITY if found.named else DropReason.NO_IDENTITY, found.notes)
+        return Drop(DropReason.UNUSABLE_IDENTITY if found.named else DropReason.NO_IDENTITY, tuple(notes))
     if not found.identity.has(plan.identity.primary):
-        return Drop(DropReason.NO_PRIMARY_IDENTIFIER, found.notes)
+        return Drop(DropReason.NO_PRIMARY_IDENTIFIER, tuple(notes))
     rules = plan.catalogue.rules_for(event)
     if not rules:
         reason = DropReason.EVENT_NOT_ALLOWED if event.type == "track" else DropReason.NOT_FORWARDED
-        return Drop(reason, found.notes)
+        return Drop(reason, tuple(notes))
     moment, time_notes = occurred_at(event, received_at)
-    notes = [*found.notes, *time_notes]
+    notes += time_notes
     too_old = plan.oldest is not None and received_at - moment > plan.oldest
     if too_old and any(rule.endpoint.dated for rule in rules):
         return Bury("too_old", "occurred too long before it arrived to be of use", tuple(notes))

@@ -15,6 +15,8 @@ from app.ingest.signatures import Scheme, Signing
 from app.mapping.attributes import AttributeRules
 from app.mapping.overrides import catalogue_of
 from app.pipeline import Plan
+from app.privacy.guard import Guard
+from app.privacy.policy import CONTACTS, ID_NAMES, Action, Check, Policy
 from app.settings import Settings
 
 
@@ -83,7 +85,21 @@ def plan_of(destination: Destination) -> Plan:
             allowed = frozenset(names)
     identity = _identity_rules(destination)
     catalogue = catalogue_of(destination.mapping.overrides(), allowed)
-    return Plan(identity, catalogue, AttributeRules(identity.traits))
+    guard = Guard(_policy(destination, identity))
+    return Plan(identity, catalogue, AttributeRules(identity.traits), guard=guard)
+
+
+def _policy(destination: Destination, identity: IdentityRules) -> Policy:
+    privacy = destination.privacy
+    return Policy(
+        actions={check: Action(getattr(privacy, check.value)) for check in Check},
+        secret_names=privacy.secret_names,
+        harmless_names=privacy.harmless_names,
+        id_names=ID_NAMES if privacy.id_names is None else privacy.id_names,
+        identifiers=(*CONTACTS, *sorted(path.text for path in identity.paths)),
+        deny=privacy.deny,
+        allow=privacy.allow,
+    )
 
 
 def _identity_rules(destination: Destination) -> IdentityRules:

@@ -17,14 +17,15 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 LEAVES: Final = frozenset[str]()
 FREE_FOR_ALL: Final = frozenset({"value"})  # what values are made of, below everything
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
-    "ingest": frozenset({"pipeline", "delivery", "segment", "metrics", "masking"}),
+    "ingest": frozenset({"pipeline", "delivery", "segment", "privacy", "metrics", "masking"}),
     "console": frozenset({"delivery", "mapping", "masking"}),
-    "pipeline": frozenset({"mapping", "identity", "segment", "delivery.delivery"}),
+    "pipeline": frozenset({"mapping", "identity", "segment", "privacy", "delivery.delivery"}),
     "mapping": frozenset({"identity", "segment", "attentive.call", "attentive.endpoints"}),
     "delivery": frozenset({"attentive", "masking"}),
     "identity": frozenset({"segment"}),
     "logs": frozenset({"masking"}),
     "segment": LEAVES,
+    "privacy": LEAVES,
     "attentive": LEAVES,
     "settings": frozenset({"config"}),
     "config": frozenset({"attentive.call", "attentive.endpoints", "mapping", "segment.paths"}),
@@ -41,7 +42,7 @@ COMPOSE: Final = frozenset({"main", "cli", "commands", "topology", "health", "op
 NEVER_COMPOSED: Final = frozenset({"sandbox"})  # an app of its own: only the commands start it
 MAY_START_IT: Final = frozenset({"cli", "commands", "sandbox"})
 
-CORE: Final = ("segment", "identity", "mapping", "pipeline")
+CORE: Final = ("segment", "privacy", "identity", "mapping", "pipeline")
 INPUT_AND_OUTPUT: Final = {
     *(
         "redis",

@@ -280,7 +280,8 @@ class TestAFile:
             custom=(("card", (EventPath("traits.loyalty.card"),)),),
         )
         assert plan_of(acme).attributes.identifiers >= {"email", "phone", "loyalty.card", "shopify_id", "klaviyo_id"}
-        assert plan_of(test) == replace(Plan(), catalogue=plan_of(test).catalogue)
+        plan = plan_of(test)
+        assert plan == replace(Plan(), catalogue=plan.catalogue, guard=plan.guard)
         assert plan_of(acme).catalogue.other_events == frozenset({"Boot Fitting Booked"})
         assert plan_of(test).catalogue.other_events == frozenset()
 

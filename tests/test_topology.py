@@ -4,12 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 import pytest
 import yaml
 
+from app.config.privacy import Privacy
 from app.config.values import BadSettings
 from app.ingest.auth import Sender
 from app.ingest.signatures import Scheme
+from app.privacy.policy import BY_DEFAULT, Check
 from app.settings import Settings, load_settings
 from app.topology import all_origins, all_senders, load_topology
 
@@ -32,9 +35,10 @@ def settings(tmp_path: Path) -> Callable[..., Settings]:
     (tmp_path / "key").write_text("wk_file\n", encoding="utf-8")
     (tmp_path / "empty").write_text("\n", encoding="utf-8")
 
-    def describe(**sources: Source) -> Settings:
+    def describe(destination: dict[str, Any] | None = None, /, **sources: Source) -> Settings:
+        acme = {"api_token": "very-secret", **(destination or {})}
         named = {name.replace("_", "-"): {"destination": "acme"} | source for name, source in sources.items()}
-        content = yaml.safe_dump({"destinations": {"acme": {"api_token": "very-secret"}}, "sources": named})
+        content = yaml.safe_dump({"destinations": {"acme": acme}, "sources": named})
         file = tmp_path / "gateway.yaml"
         file.write_text(content.replace("FOLDER", str(tmp_path)), encoding="utf-8")
         return load_settings(config=file)
@@ -190,3 +194,62 @@ def test_two_sources_with_one_key_are_refused(first: Source, second: Source, set
     assert "write_key" in str(mistake.value)
     assert all(name in str(mistake.value) for name in ("app", "web"))
     assert "wk_app" not in str(mistake.value)
+
+
+class TestPrivacy:
+    @staticmethod
+    def kept(settings: Describe, properties: dict[str, Any], **privacy: Any) -> tuple[Any, list[str]]:
+        described = settings(
+            {"privacy": privacy, "identifiers": {"custom": {"loyalty": "traits.loyalty"}}}, app={"write_key": "wk"}
+        )
+        raw = {"type": "track", "properties": properties, "traits": {"loyalty": "4111111111111111"}}
+        found = senders(described)["wk"].plan.guard.inspect(raw, orjson.dumps(raw))
+        assert found.event["traits"] == raw["traits"]
+        return found.event["properties"], [finding.check for finding in found.findings]
+
+    @pytest.mark.parametrize(
+        ("privacy", "properties"),
+        [
+            pytest.param({}, {"n": "REDACTED", "pin": "REDACTED", "order_id": 4111111111111111}, id="by default"),
+            pytest.param({"secret": "drop_field"}, {"n": "REDACTED", "order_id": 4111111111111111}, id="an action"),
+            pytest.param(
+                {"harmless_names": ["pin"], "id_names": [], "card_number": "off"},
+                {"n": "4111 1111 1111 1111", "pin": "1", "order_id": 4111111111111111},
+                id="names that are no secrets",
+            ),
+            pytest.param(
+                {"id_names": [], "deny": ["properties.n"], "denied": "redact", "secret_names": ["Order Id"]},
+                {"n": "REDACTED", "pin": "REDACTED", "order_id": "REDACTED"},
+                id="names that are secrets, and a deny-list",
+            ),
+            pytest.param({"allow": ["properties.pin"]}, {"pin": "REDACTED"}, id="an allow-list"),
+        ],
+    )
+    def test_is_what_the_guard_does(
+        self, privacy: dict[str, Any], properties: dict[str, Any], settings: Describe
+    ) -> None:
+        given = {"n": "4111 1111 1111 1111", "pin": "1", "order_id": 4111111111111111}
+        assert self.kept(settings, given, **privacy)[0] == properties
+
+    def test_has_an_action_for_every_check(self) -> None:
+        fields = Privacy.model_fields
+        assert {check.value for check in Check} <= fields.keys()
+        assert {check: fields[check.value].default for check in Check} == BY_DEFAULT
+
+    @pytest.mark.parametrize(
+        ("privacy", "named"),
+        [
+            pytest.param({"iban": "remove"}, ["acme.privacy.iban", "redact"], id="no such action"),
+            pytest.param({"deny": ["health"]}, ["acme.privacy.deny.0", "properties, traits or context"], id="no path"),
+            pytest.param({"allow": ["traits"]}, ["acme.privacy.allow.0"], id="a whole part"),
+            pytest.param({"allow": ["traits..x"]}, ["acme.privacy.allow.0"], id="a path with a gap"),
+            pytest.param({"cards": "off"}, ["acme.privacy.cards"], id="an unknown name"),
+        ],
+    )
+    def test_a_mistake_is_one_readable_line(
+        self, privacy: dict[str, Any], named: list[str], settings: Describe
+    ) -> None:
+        with pytest.raises(BadSettings) as mistake:
+            load_topology(settings({"privacy": privacy}, app={"write_key": "wk"}))
+        assert [name for name in named if name not in str(mistake.value)] == []
+        assert "\n" not in str(mistake.value)

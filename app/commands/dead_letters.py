@@ -206,12 +206,19 @@ async def _replay_one(operator: Operator, letter: DeadLetter, *, ignore_age: boo
 
 
 def _decide_again(letter: DeadLetter, plan: Plan) -> Forward | Drop | Bury:
+    inspected = plan.guard.inspect(orjson.loads(letter.event), letter.event)
     try:
-        event = parse_event(orjson.loads(letter.event))
+        event = parse_event(inspected.event)
     except InvalidEvent as invalid:
         return Bury(letter.reason, str(invalid))
-    event = changed(event, message_id=letter.message_id)
-    return decide(event, plan, original=letter.event, source=letter.source, received_at=letter.received_at)
+    return decide(
+        changed(event, message_id=letter.message_id),
+        plan,
+        original=inspected.json,
+        source=letter.source,
+        received_at=letter.received_at,
+        findings=inspected.findings,
+    )
 
 
 def _summary(letter: DeadLetter) -> dict[str, Any]:

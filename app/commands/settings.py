@@ -15,6 +15,7 @@ from app.config.destination import Destination
 from app.config.identifiers import Identifiers
 from app.config.mapping import EventMapping, IdentifyMapping, ItemMapping
 from app.config.mapping import Mapping as MappingOverrides
+from app.config.privacy import Privacy
 from app.config.source import Signing, Source, WriteKey
 from app.settings import SECRET_VARIABLES, Settings, load_settings
 
@@ -43,6 +44,7 @@ _FILE: Final = """
         api_token_file: /run/secrets/acme-uk-token
         default_region: GB
         other_events: [Quiz Finished, Store Visited]
+        privacy: {us_ssn: drop_event, deny: [properties.health, "traits.*_note"]}
     sources:
       web-shop:
         write_key_env: WEB_SHOP_KEY               # or write_key_file, or write_key
@@ -72,6 +74,7 @@ _MODELS: Final[Sequence[tuple[str, type[BaseModel]]]] = (
     ("destinations.NAME.mapping.item", ItemMapping),
     ("destinations.NAME.mapping.events.EVENT, other, page, screen", EventMapping),
     ("destinations.NAME.mapping.identify", IdentifyMapping),
+    ("destinations.NAME.privacy", Privacy),
     ("sources.NAME", Source),
     ("sources.NAME.write_keys", WriteKey),
     ("sources.NAME.signing", Signing),

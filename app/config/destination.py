@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from app.attentive.endpoints import BY_NAME
 from app.config.identifiers import Identifiers
 from app.config.mapping import Mapping
+from app.config.privacy import Privacy
 from app.config.values import ATTENTIVE_URL, BaseUrl, Frozen, Rate, Region, SecretRef, gather, unknown_key
 
 
@@ -41,6 +42,7 @@ class Destination(Frozen):
     limits: dict[EndpointName, Rate] = Field(
         default_factory=dict, description="calls per second by endpoint, where the account's differ from the documented"
     )
+    privacy: Privacy = Field(Privacy(), description="what is kept out of its events")
 
     @model_validator(mode="before")
     @classmethod

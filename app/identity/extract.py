@@ -27,15 +27,16 @@ class IdentityRules:
     custom: tuple[tuple[str, Paths], ...] = (("username", (EventPath("traits.username"),)),)  # by Attentive's name
 
     @property
+    def paths(self) -> frozenset[EventPath]:
+        """Everywhere that an identifier may stand."""
+        named = (self.email, self.phone, self.client_user_id, self.shopify_id, self.klaviyo_id)
+        return frozenset(path for paths in (*named, *(paths for _, paths in self.custom)) for path in paths)
+
+    @property
     def traits(self) -> frozenset[str]:
         """The traits, dotted, that are read as identifiers, and so are no attributes."""
-        named = (self.email, self.phone, self.client_user_id, self.shopify_id, self.klaviyo_id)
-        return frozenset(
-            path.text.removeprefix("traits.")
-            for paths in (*named, *(paths for _, paths in self.custom))
-            for path in paths
-            if path.text.startswith("traits.")
-        )
+        texts = (path.text for path in self.paths)
+        return frozenset(text.removeprefix("traits.") for text in texts if text.startswith("traits."))
 
 
 class Extraction(Value, frozen=True, gc=False):

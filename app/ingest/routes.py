@@ -25,6 +25,7 @@ from app.ingest.refusal import SUCCESS, Refused, accepted_body
 from app.ingest.signatures import webhook_id
 from app.metrics import IngestMetrics
 from app.pipeline import Bury, Decision, decide
+from app.privacy.guard import Guard, Inspected
 from app.segment.events import InvalidEvent, parse_event
 
 RETRY_AFTER_S: Final = 2
@@ -161,16 +162,27 @@ class TrackingRoutes:
         """One event, decided. `shared_bytes` is how much of its size may be the batch's. Raises Refused."""
         if isinstance(raw, dict):
             raw.pop("writeKey", None)
-        original = _json_of(raw)
-        if len(original) > self._limits.event_bytes + shared_bytes:
+        as_sent = _json_of(raw)
+        if len(as_sent) > self._limits.event_bytes + shared_bytes:
             raise Refused(400, "event_too_large", f"the event is larger than {self._limits.event_bytes:,} bytes")
+        inspected = _inspected(raw, as_sent, sender.plan.guard)
         try:
-            event = parse_event(raw)
+            event = parse_event(inspected.event)
         except InvalidEvent as invalid:
             raise Refused(400, invalid.code, str(invalid), field=invalid.field) from None
+        original, findings = inspected.json, inspected.findings
+        for finding in findings:
+            self._metrics.withheld(sender.source, finding.check, finding.action)
         decision: Decision
         try:
-            decision = decide(event, sender.plan, original=original, source=sender.source, received_at=received_at)
+            decision = decide(
+                event,
+                sender.plan,
+                original=original,
+                source=sender.source,
+                received_at=received_at,
+                findings=findings,
+            )
         except Exception as bug:  # our mistake must not cost the event: it is kept, with the place that failed
             log.exception("event.undecided", source=sender.source)
             decision = Bury("internal_error", f"{type(bug).__name__} while the event was mapped")
@@ -193,6 +205,13 @@ def _name_after_webhook(events: Sequence[Any], headers: Mapping[bytes, bytes]) -
         return
     if isinstance(event := events[0], dict) and event.get("messageId") in (None, ""):
         event["messageId"] = given
+
+
+def _inspected(raw: Any, json: bytes, guard: Guard) -> Inspected:
+    try:
+        return guard.inspect(raw, json)
+    except RecursionError:
+        raise _too_deep() from None
 
 
 def _json_of(value: Any) -> bytes:

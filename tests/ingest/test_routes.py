@@ -16,7 +16,9 @@ from app.ingest.paths import BY_PATH
 from app.ingest.routes import Limits
 from app.mapping.catalogue import Catalogue, Rule
 from app.mapping.fields import Scope
-from app.pipeline import Plan
+from app.pipeline import NOTED_FINDINGS, Plan
+from app.privacy.guard import Guard
+from app.privacy.policy import BY_DEFAULT, Action, Check, Policy
 from tests import builders
 from tests.builders import EMAIL, Raw, identify
 from tests.fakes import ORIGIN, WRITE_KEY, Door, open_door
@@ -553,3 +555,43 @@ class TestWhatHappensToAnEventIsWrittenDown:
         (record,) = door.outbox.records
         assert record["decision"] in ("forward", "drop", "dead letter")
         assert EMAIL.encode() not in door.outbox.arrivals[0].record
+
+
+class TestThePrivacyGuard:
+    CARD: Final = "4111 1111 1111 1111"
+
+    async def test_withholds_what_is_kept_and_what_is_sent(self, door: Door) -> None:
+        await door.post("/v1/track", track("Coupon Entered", {"note": f"paid {self.CARD}", "code": "A"}))
+        (body,) = door.outbox.bodies
+        assert body["properties"] == {"note": "paid REDACTED", "code": "A"}
+        assert b"4111" not in door.outbox.stored
+        assert door.outbox.records[0]["notes"] == ["properties.note: a card number, redacted"]
+
+    async def test_withholds_what_a_batch_says_for_all_its_events(self, door: Door) -> None:
+        content = {"batch": [track("a", messageId="1"), track("b", messageId="2")], "context": {"note": self.CARD}}
+        await door.post("/v1/batch", content)
+        assert b"4111" not in door.outbox.stored
+        assert door.count("gateway_privacy_withheld_total", source="shop", check="card_number", action="redact") == 2
+
+    async def test_drops_an_event_where_that_is_wanted(self) -> None:
+        policy = Policy(actions={**BY_DEFAULT, Check.CARD_NUMBER: Action.DROP_EVENT})
+        door = open_door(plan=Plan(guard=Guard(policy)))
+        async with door.http:
+            answer = await door.post("/v1/batch", batch(track(f"Paid {self.CARD}"), track("Coupon Entered")))
+        assert answer.json() == {"success": True}
+        assert door.outbox.endings == ["dropped:privacy", ""]
+        assert b"4111" not in door.outbox.stored
+        record = door.outbox.records[0]
+        assert (record["event"], record["reason"]) == ("Paid REDACTED", "privacy")
+        assert record["notes"] == ["event: a card number, the event is dropped"]
+
+    async def test_notes_a_few_findings_and_counts_them_all(self, door: Door) -> None:
+        await door.post("/v1/track", track("Coupon Entered", {f"note {n}": self.CARD for n in range(50)}))
+        assert len(door.outbox.records[0]["notes"]) == NOTED_FINDINGS
+        assert door.count("gateway_privacy_withheld_total", source="shop", check="card_number", action="redact") == 50
+
+    async def test_leaves_a_dead_letter_without_what_it_withheld(self, door: Door) -> None:
+        await door.post("/v1/track", track("Product Viewed", VIEWED | {"price": self.CARD}))
+        assert door.outbox.endings == ["dead:unmappable"]
+        assert door.outbox.letters[0]["event"]["properties"]["price"] == "REDACTED"
+        assert b"4111" not in door.outbox.stored

@@ -1,0 +1,38 @@
+"""Lists of dotted paths: which fields of an event are meant. `*` stands for any part of one name."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+
+class Paths:
+    """Fields by path. A path means all that lies below it too; lists are looked into, their places are no names."""
+
+    def __init__(self, patterns: Sequence[str], *, always: Sequence[str] = ()) -> None:
+        """`patterns` begin with properties, traits or context; `always` is let through as well."""
+        self.roots = frozenset(normal_path(pattern).partition(".")[0] for pattern in patterns)
+        steps = [normal_path(pattern).split(".") for pattern in (*patterns, *always)]
+        self._covers = _any_of(steps, end=r"(?:\.|\Z)")
+        self._leads_to = _any_of((path[:count] for path in steps for count in range(1, len(path))), end=r"\Z")
+
+    def cover(self, path: str) -> bool:
+        """Whether this path is listed, or lies below one that is."""
+        return self._covers.match(normal_path(path)) is not None
+
+    def let_through(self, path: str, *, holds_more: bool) -> bool:
+        """Whether this allow-list lets a field pass: it is listed, or holds what is, or its part is not restricted."""
+        path = normal_path(path)
+        root, _, below = path.partition(".")
+        if not below or root not in self.roots or self._covers.match(path):
+            return True
+        return holds_more and self._leads_to.match(path) is not None
+
+
+def normal_path(path: str) -> str:
+    """`context.traits.x` means the same as `traits.x`."""
+    return path.removeprefix("context.") if path.startswith("context.traits.") or path == "context.traits" else path
+
+
+def _any_of(paths: Iterable[Sequence[str]], *, end: str) -> re.Pattern[str]:
+    """Matches each of these at the beginning of a path; nothing at all when there are none."""
+    forms = [r"\.".join(re.escape(step).replace(r"\*", "[^.]*") for step in path) for path in paths]
+    return re.compile(f"(?:{'|'.join(forms)}){end}" if forms else r"(?!)")
