@@ -20,7 +20,7 @@ define INSTALL
 @rm -f .venv/.run-* ; touch $(2)
 endef
 
-.PHONY: help run test test-clients lint types unit format bench docs openapi lock clean
+.PHONY: help run test test-clients lint types unit format bench docs openapi release lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,9 @@ docs: $(DEV_READY) ## write the generated pages
 
 openapi: $(DEV_READY) ## write openapi/gateway.yaml
 	@$(BIN)/attentive-gateway openapi > openapi/gateway.yaml
+
+release: $(DEV_READY) ## commit and tag a version: VERSION=0.2.0, and ARGS=--dry-run to look first
+	@$(BIN)/python .ci/release.py $(VERSION) $(ARGS)
 
 lock: ## renew the lock files from pyproject.toml (needs uv)
 	@uv pip compile pyproject.toml --extra embedded --group build --universal --python-version 3.11 \
