@@ -19,6 +19,7 @@ async def book_families(redis: Redis, destinations: Sequence[str]) -> list[Metri
     """How many events came in, how they ended, and the dead letters that are kept. Raises RedisError."""
     received, replayed, ended, waiting = metrics.events_family()
     unchanged, letters = metrics.unchanged_family(), metrics.dead_letters_family()
+    unknown = metrics.unknown_family()
     kept = await count_letters(redis, destinations)
     for books, count in zip(await read_books(redis, destinations), kept, strict=True):
         labels = [books.destination]
@@ -29,10 +30,14 @@ async def book_families(redis: Redis, destinations: Sequence[str]) -> list[Metri
             ended.add_metric([*labels, "dropped", reason], number)
         for reason, number in books.dead.items():
             ended.add_metric([*labels, "dead_lettered", reason], number)
+        for reason, number in books.unknown.items():
+            ended.add_metric([*labels, "unknown", reason], number)
+        for (endpoint, then), number in books.unknown_calls.items():
+            unknown.add_metric([*labels, endpoint, then], number)
         waiting.add_metric(labels, books.waiting)
         unchanged.add_metric(labels, books.unchanged)
         letters.add_metric(labels, count)
-    return [received, replayed, ended, waiting, unchanged, letters]
+    return [received, replayed, ended, waiting, unchanged, unknown, letters]
 
 
 async def lane_families(

@@ -72,12 +72,6 @@ class DeliveryMetrics:
             ["destination", "endpoint", "answer"],
             registry=registry,
         )
-        self._ambiguous = Counter(
-            "gateway_attempts_ambiguous",
-            "Failed calls that Attentive may have acted on: the possible duplicates",
-            ["destination", "endpoint"],
-            registry=registry,
-        )
         self._seconds = Histogram(
             "gateway_attempt_seconds", "Time Attentive took", ["endpoint"], buckets=_SECONDS, registry=registry
         )
@@ -88,12 +82,10 @@ class DeliveryMetrics:
             registry=registry,
         )
 
-    def attempted(self, destination: str, endpoint: str, answer: str, seconds: float, *, ambiguous: bool) -> None:
+    def attempted(self, destination: str, endpoint: str, answer: str, seconds: float) -> None:
         """One call was answered, or not."""
         self._attempts.labels(destination, endpoint, answer).inc()
         self._seconds.labels(endpoint).observe(seconds)
-        if ambiguous:
-            self._ambiguous.labels(destination, endpoint).inc()
 
     def delivered(self, age_s: float) -> None:
         """A delivery was accepted this long after its event came in."""
@@ -122,7 +114,7 @@ def events_family() -> tuple[CounterMetricFamily, CounterMetricFamily, CounterMe
         CounterMetricFamily("gateway_events_replayed", "Dead letters sent again", labels=["destination"]),
         CounterMetricFamily(
             "gateway_events_ended",
-            "Events by how they ended: delivered, dropped or dead_lettered, and why",
+            "Events by how they ended: delivered, dropped, dead_lettered or unknown, and why",
             labels=["destination", "ending", "reason"],
         ),
         GaugeMetricFamily("gateway_events_waiting", "Events that have not ended yet", labels=["destination"]),
@@ -133,6 +125,15 @@ def unchanged_family() -> CounterMetricFamily:
     """An empty family for the calls that were spared."""
     return CounterMetricFamily(
         "gateway_calls_unchanged", "Calls left out: they say what Attentive already knows", labels=["destination"]
+    )
+
+
+def unknown_family() -> CounterMetricFamily:
+    """An empty family for the calls that Attentive may have acted on or not."""
+    return CounterMetricFamily(
+        "gateway_unknown_outcomes",
+        "Calls that Attentive may have acted on or not, by what followed; send_again: the possible duplicates",
+        labels=["destination", "endpoint", "then"],
     )
 
 

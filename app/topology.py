@@ -7,6 +7,7 @@ from app.config.destination import Destination
 from app.config.topology import Topology
 from app.delivery.backlog import Lane
 from app.delivery.pace import Pace
+from app.delivery.unknown import WhenUnknown, default_policy
 from app.identity.extract import IdentityRules
 from app.ingest.admission import RateLimit
 from app.ingest.auth import Sender
@@ -39,6 +40,15 @@ def _pace(destination: Destination, endpoint: str) -> Pace:
     if (limit := destination.limits.get(endpoint)) is not None:
         return Pace(limit, fixed=True)
     return Pace(BY_NAME[endpoint].calls_per_second)
+
+
+def all_policies(topology: Topology) -> dict[Lane, WhenUnknown]:
+    """What follows in every lane when nobody knows whether Attentive acted: the operator's word, else the default."""
+    return {
+        lane: topology.destinations[lane.destination].unknown_outcomes.get(lane.endpoint)
+        or default_policy(BY_NAME[lane.endpoint])
+        for lane in all_lanes(topology)
+    }
 
 
 def all_senders(topology: Topology) -> dict[str, Sender]:

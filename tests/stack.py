@@ -52,6 +52,7 @@ class Stack:
         sandbox: RunningSandbox,
         *,
         limits: Mapping[str, float] | None = None,
+        destination: Mapping[str, Any] | None = None,  # more of the destination's settings
         environment: Mapping[str, str] | None = None,
         fsync: str = "always",
         sources: Mapping[str, Mapping[str, Any]] | None = None,  # beside the usual one: write key and options
@@ -63,12 +64,13 @@ class Stack:
         self.redis_port, self.gateway_port, self.worker_port = free_port(), free_port(), free_port()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         config = folder / "gateway.yaml"
-        destination = {"api_token": "sandbox-token", "base_url": sandbox.url, "limits": dict(limits or {})}
+        account = {"api_token": "sandbox-token", "base_url": sandbox.url, "limits": dict(limits or {})}
+        account |= destination or {}
         senders = {
             name: {**source, "destination": DESTINATION}
             for name, source in {SOURCE: {"write_key": WRITE_KEY}, **(sources or {})}.items()
         }
-        config.write_text(yaml.safe_dump({"destinations": {DESTINATION: destination}, "sources": senders}))
+        config.write_text(yaml.safe_dump({"destinations": {DESTINATION: account}, "sources": senders}))
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "ATTENTIVE_"))},
             "GATEWAY_REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",

@@ -28,7 +28,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "privacy": LEAVES,
     "attentive": LEAVES,
     "settings": frozenset({"config"}),
-    "config": frozenset({"attentive.call", "attentive.endpoints", "mapping", "segment.paths"}),
+    "config": frozenset({"attentive.call", "attentive.endpoints", "mapping", "segment.paths", "delivery.unknown"}),
     "masking": LEAVES,
     "value": LEAVES,
     "metrics": LEAVES,

@@ -15,9 +15,10 @@ from app.attentive.endpoints import ENDPOINTS
 from app.config.topology import Topology
 from app.delivery.backlog import Lane
 from app.delivery.pace import Pace
+from app.delivery.unknown import WhenUnknown
 from app.metrics import DeliveryMetrics
 from app.settings import Settings
-from app.topology import all_paces
+from app.topology import all_paces, all_policies
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Desk:
     journal_entries: int
     journal_life: timedelta
     clients: dict[str, AttentiveClient]
+    policies: Mapping[Lane, WhenUnknown]  # of outcomes that nobody knows
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     drains: "set[asyncio.Task[Any]]" = field(default_factory=set)  # the jobs under way
     probes: dict[str, Probe] = field(default_factory=dict)  # of held destinations
@@ -63,6 +65,7 @@ class Desk:
                 )
                 for name, destination in topology.destinations.items()
             },
+            policies=all_policies(topology),
         )
 
     @property

@@ -1,10 +1,20 @@
-"""Attentive's endpoints as data: path, scope and limit.
+"""Attentive's endpoints as data: path, scope, limit, and what a second call that says the same does.
 
 Source: Attentive's API reference and its rate limits page.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
+
+
+class Repeat(StrEnum):
+    """What becomes of a call that is sent twice: Attentive has no idempotency key."""
+
+    HARMLESS = "changes nothing"
+    RECOGNISED = "can be told by its id"  # externalEventId, orderId: by best effort
+    COUNTED = "counts twice"
+    TEXTED = "texts the person again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,18 +27,38 @@ class Endpoint:
     path: str
     scope: str
     calls_per_second: float
-    dated: bool = False  # the body carries occurredAt, and the call loses its worth with age
+    dated: bool = False  # the call loses its worth with age
+    repeat: Repeat = Repeat.HARMLESS
+    already: tuple[tuple[int, bytes], ...] = ()  # errors that say it was so before: a status, and what its body holds
 
 
-PRODUCT_VIEW: Final = Endpoint("product-view", "/v1/events/ecommerce/product-view", "ecommerce:write", 150, dated=True)
-ADD_TO_CART: Final = Endpoint("add-to-cart", "/v1/events/ecommerce/add-to-cart", "ecommerce:write", 150, dated=True)
-PURCHASE: Final = Endpoint("purchase", "/v1/events/ecommerce/purchase", "ecommerce:write", 150, dated=True)
-CUSTOM_EVENT: Final = Endpoint("custom-event", "/v1/events/custom", "events:write", 150, dated=True)
+PRODUCT_VIEW: Final = Endpoint(
+    "product-view", "/v1/events/ecommerce/product-view", "ecommerce:write", 150, dated=True, repeat=Repeat.COUNTED
+)
+ADD_TO_CART: Final = Endpoint(
+    "add-to-cart", "/v1/events/ecommerce/add-to-cart", "ecommerce:write", 150, dated=True, repeat=Repeat.COUNTED
+)
+PURCHASE: Final = Endpoint(
+    "purchase", "/v1/events/ecommerce/purchase", "ecommerce:write", 150, dated=True, repeat=Repeat.RECOGNISED
+)
+CUSTOM_EVENT: Final = Endpoint(
+    "custom-event", "/v1/events/custom", "events:write", 150, dated=True, repeat=Repeat.RECOGNISED
+)
 IDENTITY: Final = Endpoint("identity", "/v1/identity-resolution/user-identifiers", "identity:write", 10)
 USER_ATTRIBUTES: Final = Endpoint("user-attributes", "/v2/user/attributes", "attributes:write subscriptions:write", 150)
 CUSTOM_ATTRIBUTES: Final = Endpoint("custom-attributes", "/v1/attributes/custom", "attributes:write", 150)
-SUBSCRIBE: Final = Endpoint("subscribe", "/v1/subscriptions", "subscriptions:write", 10)
-UNSUBSCRIBE: Final = Endpoint("unsubscribe", "/v1/subscriptions/unsubscribe", "subscriptions:write", 5)
+SUBSCRIBE: Final = Endpoint(
+    "subscribe",
+    "/v1/subscriptions",
+    "subscriptions:write",
+    10,
+    dated=True,
+    repeat=Repeat.TEXTED,
+    already=((409, b""), (400, b"ALREADY_SUBSCRIBED")),
+)
+UNSUBSCRIBE: Final = Endpoint(
+    "unsubscribe", "/v1/subscriptions/unsubscribe", "subscriptions:write", 5, repeat=Repeat.TEXTED
+)
 PRIVACY_DELETE: Final = Endpoint("privacy-delete", "/v1/privacy/delete-request", "privacy_requests:write", 150)
 
 ENDPOINTS: Final = (

@@ -40,6 +40,7 @@ _FILE: Final = """
         identifiers:
           email: [traits.email, properties.email]  # an event of somebody who gives it there passes as well
           custom: {username: traits.username, loyalty_card: traits.loyalty.card}
+        unknown_outcomes: {purchase: hold}
       acme-uk:
         api_token_file: /run/secrets/acme-uk-token
         default_region: GB

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from app.commands.common import Operator, fail, out, with_redis
 from app.delivery.backlog import deliveries_of
-from app.delivery.dead_letters import Filter, dead_letters
+from app.delivery.dead_letters import Filter, Shelf, dead_letters
 from app.delivery.journal import Step, steps_of
 from app.masking import mask_personal
 from app.segment.events import internal_message_id
@@ -66,8 +66,11 @@ async def _held(operator: Operator, message_id: str) -> list[tuple[str, bytes]]:
         for delivery in await deliveries_of(operator.redis, all_lanes(operator.topology), message_id)
     ]
     now = datetime.now(UTC)
-    letters = dead_letters(operator.redis, operator.destinations, Filter(message_id=message_id), now=now)
-    return found + [(f"the dead letters as {letter.id} ({letter.reason})", letter.event) async for letter in letters]
+    for shelf, place in ((Shelf.DEAD, "the dead letters"), (Shelf.UNKNOWN, "the calls of unknown outcome")):
+        wanted = Filter(message_id=message_id)
+        letters = dead_letters(operator.redis, operator.destinations, wanted, now=now, shelf=shelf)
+        found += [(f"{place} as {letter.id} ({letter.reason})", letter.event) async for letter in letters]
+    return found
 
 
 def _table(message_id: str, steps: list[Step]) -> Table:

@@ -2,28 +2,20 @@
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from app.attentive.endpoints import BY_NAME
+from app.config.endpoints import EndpointName
 from app.config.identifiers import Identifiers
 from app.config.mapping import Mapping
 from app.config.privacy import Privacy
-from app.config.values import ATTENTIVE_URL, BaseUrl, Frozen, Rate, Region, SecretRef, gather, unknown_key
-
-
-def _endpoint(name: str) -> str:
-    if name not in BY_NAME:
-        raise ValueError(unknown_key(name, BY_NAME))
-    return name
+from app.config.unknown_outcomes import UnknownOutcomes
+from app.config.values import ATTENTIVE_URL, BaseUrl, Frozen, Rate, Region, SecretRef, gather
 
 
 def _switch_or_names(given: Any) -> Any:
     if not isinstance(given, bool | list | tuple) and given not in ("yes", "no", "on", "off"):
         raise ValueError("must be true, false, or a list of event names")
     return given
-
-
-EndpointName = Annotated[str, AfterValidator(_endpoint)]
 
 
 class Destination(Frozen):
@@ -43,6 +35,11 @@ class Destination(Frozen):
         default_factory=dict, description="calls per second by endpoint, where the account's differ from the documented"
     )
     privacy: Privacy = Field(Privacy(), description="what is kept out of its events")
+    unknown_outcomes: UnknownOutcomes = Field(
+        default_factory=dict,
+        description="by endpoint, what follows when nobody knows whether Attentive acted on a call: send_again, hold "
+        "(for review), or give_up; default send_again, and hold for subscribe and unsubscribe",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -13,12 +13,14 @@ from redis.exceptions import ResponseError
 
 from app.attentive.client import Reply, Unreachable
 from app.delivery.connection import ANSWER_S
+from app.delivery.dead_letters import DeadLetter
 from app.delivery.delivery import Delivery, Unreadable
 from app.delivery.keys import CONSUMER, GROUP, DestinationKeys, LaneKeys
 from app.delivery.outcome import Hold
 from app.delivery.pace import FAILURES_TO_STOP, LONGEST_STOP, SHARE, Pace, feedback_of
 from app.delivery.said import said
 from app.delivery.script import Argument, Script
+from app.delivery.unknown import UNKNOWN_ENDING, WhenUnknown
 
 LEASE: Final = timedelta(seconds=6)  # a dead worker's lanes are free after this; the sweep wakes them within a second
 INHERITED_AT_ONCE: Final = 1000
@@ -55,9 +57,9 @@ class Claim:
     """What a drain may do now."""
 
     entries: tuple[Entry, ...] = ()  # send these
-    tokens: int = 0  # and as many of those you hold already
     wait: timedelta = timedelta()  # then nothing before this, when the pace or a hold stands in the way
     next_retry: timedelta | None = None  # when the lane's first retry is due
+    seen: tuple[bytes, ...] = ()  # the last entry of each stream, when there was nothing to send
     held: bool = False
     lost: bool = False  # somebody else has the lane now: stop
 
@@ -67,14 +69,15 @@ class Settlement:
     """How one attempt ended, ready to be written."""
 
     entry: Entry
-    verb: str  # done | retry | held | dead
+    verb: str  # done | retry | held | dead | unknown
     event_key: bytes
     calls: int
     message_id: str
     record: bytes = field(repr=False)  # JSON for the journal
-    reason: str = ""
+    ending: str = ""  # of a dead or unknown one: a field of the books
+    counted: str = ""  # another field of the books that counts this
     due_ms: int = 0
-    payload: bytes = field(default=b"", repr=False)  # of what waits on, or of the dead letter
+    payload: bytes = field(default=b"", repr=False)  # of what waits on, or of the letter that is kept
     said: tuple[str, bytes] | None = None  # whom the call is about and what it says, see said.py
     hold: Hold | None = None
     reply: Reply | Unreachable | None = None  # what it says of the pace
@@ -104,7 +107,7 @@ class LaneLease:
         return None if turn < 0 else turn
 
     async def inherit(self) -> list[Entry]:
-        """Everything that an earlier drain claimed and did not settle, oldest first."""
+        """What an earlier drain claimed and did not settle: it may have been sent. High priority first, then by age."""
         entries: list[Entry] = []
         for number, stream in enumerate(self._keys.streams):
             after = b"0"
@@ -134,52 +137,40 @@ class LaneLease:
             if not str(refusal).startswith("BUSYGROUP"):
                 raise
 
-    async def claim(self, most: int, *, holding: int, under_way: int) -> Claim:
-        """Up to `most` sends that the pace allows now; `holding` of them are claimed already."""
+    async def claim(self, most: int, *, under_way: int) -> Claim:
+        """Up to `most` deliveries that the pace allows to be sent now."""
         keys = self._keys
         answer = await _CLAIM.run(
             self._redis,
             [keys.lease, keys.retry, keys.pace, keys.hold, keys.destination.hold, *keys.streams],
             [
-                *(self._owner, _ms(LEASE), most, holding, under_way),
+                *(self._owner, _ms(LEASE), most, under_way),
                 *(self._pace.limit, int(self._pace.fixed), SHARE, FAILURES_TO_STOP, GROUP, CONSUMER),
             ],
         )
         match answer:
-            case [b"ok", tokens, entries, next_token, next_retry]:
+            case [b"ok", entries, next_token, next_retry, seen]:
                 return Claim(
                     entries=tuple(Entry(*entry) for entry in entries),
-                    tokens=tokens,
                     wait=timedelta(milliseconds=next_token),
                     next_retry=None if next_retry < 0 else timedelta(milliseconds=next_retry),
+                    seen=tuple(seen),
                 )
             case [b"held", wait]:
                 return Claim(wait=timedelta(milliseconds=wait), held=True)
             case _:
                 return Claim(lost=True)
 
-    async def wait(self, longest: timedelta) -> list[Entry]:
-        """Wait for something to arrive, at most `longest`: at most one delivery per stream, claimed without a token."""
-        streams = self._keys.streams
+    async def wait(self, seen: Sequence[bytes], longest: timedelta) -> None:
+        """Return when something came after `seen`, or after `longest`. It is not claimed yet: a token comes first."""
         block = max(1, min(_ms(longest), int(ANSWER_S * 500)))  # well within the socket's own time-out
-        try:
-            answer = await self._redis.xreadgroup(GROUP, CONSUMER, dict.fromkeys(streams, ">"), count=1, block=block)
-        except ResponseError as refusal:
-            if not str(refusal).startswith(("NOGROUP", "UNBLOCKED")):
-                raise
-            for stream in streams:
-                await self._make_group(stream)
-            return []
-        numbers = {stream.encode(): number for number, stream in enumerate(streams)}
-        return [
-            Entry(numbers[stream], entry_id, _payload(fields)) for stream, found in answer for entry_id, fields in found
-        ]
+        await self._redis.xread(dict(zip(self._keys.streams, seen, strict=True)), count=1, block=block)
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """Write how attempts ended, in one step. Raises RedisError: then none of it is written."""
         keys, shared = self._keys, self._keys.destination
         fixed = [keys.retry, shared.dead, shared.books, shared.parts, shared.journal, keys.hold, shared.hold, keys.pace]
-        fixed += keys.streams
+        fixed += [shared.unknown, *keys.streams]
         first_remembered = len(fixed)
         holds = [settlement.hold for settlement in settlements if settlement.hold]
         lane_hold = max((_ms(hold.wait) for hold in holds if not hold.whole_destination), default=0)
@@ -192,7 +183,7 @@ class LaneLease:
         remembered: list[str] = []
         for end in settlements:
             args += (end.entry.stream, end.entry.id, end.verb, end.event_key, end.calls)
-            args += (end.message_id, end.record, end.reason, end.due_ms, end.payload)
+            args += (end.message_id, end.record, end.ending, end.counted, end.due_ms, end.payload)
             if end.said is None:
                 args += (0, b"")
             else:
@@ -288,9 +279,18 @@ def held(entry: Entry, delivery: Delivery, record: bytes, hold: Hold) -> Settlem
     return replace(done(entry, delivery, record), verb="held", payload=delivery.to_json(), hold=hold)
 
 
-def buried(entry: Entry, delivery: Delivery, record: bytes, reason: str, letter: bytes) -> Settlement:
-    """Given up: `letter` is the dead letter's stored form."""
-    return replace(done(entry, delivery, record), verb="dead", reason=reason, payload=letter)
+def buried(entry: Entry, delivery: Delivery, record: bytes, letter: DeadLetter) -> Settlement:
+    """Given up for good, and kept."""
+    ending = f"dead:{letter.reason}"
+    return replace(done(entry, delivery, record), verb="dead", ending=ending, payload=letter.to_json())
+
+
+def left_open(
+    entry: Entry, delivery: Delivery, record: bytes, policy: WhenUnknown, letter: DeadLetter | None
+) -> Settlement:
+    """Nobody knows whether Attentive acted on it: kept for review, or (None) left at that."""
+    payload = b"" if letter is None else letter.to_json()
+    return replace(done(entry, delivery, record), verb="unknown", ending=UNKNOWN_ENDING[policy], payload=payload)
 
 
 def _payload(fields: Any) -> bytes:

@@ -1,6 +1,6 @@
 """The books: how many events were received and how each one ended. Kept in Redis by the scripts that make it so.
 
-received + replayed = delivered + dropped + dead letters + waiting, at every moment.
+received + replayed = delivered + dropped + dead letters + unknown + waiting, at every moment.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,13 +21,15 @@ class Books:
     delivered: int
     dropped: Mapping[str, int]  # by reason
     dead: Mapping[str, int]  # by reason
+    unknown: Mapping[str, int]  # held | given_up: nobody knows whether Attentive acted on them
+    unknown_calls: Mapping[tuple[str, str], int]  # calls of unknown outcome, by endpoint and what followed
     unchanged: int = 0  # calls left out because they say what Attentive already knows
     joins: Mapping[tuple[str, str], int] = field(default_factory=dict)  # identifies, by source and "send" or "hold"
 
     @property
     def waiting(self) -> int:
         """Events that have not ended yet."""
-        ended = self.delivered + sum(self.dropped.values()) + sum(self.dead.values())
+        ended = self.delivered + sum(self.dropped.values()) + sum(self.dead.values()) + sum(self.unknown.values())
         return self.received + self.replayed - ended
 
 
@@ -51,6 +53,12 @@ def _books(destination: str, page: Mapping[str, int]) -> Books:
         delivered=page.get("delivered", 0),
         dropped=_by_reason(page, "dropped:"),
         dead=_by_reason(page, "dead:"),
+        unknown=_by_reason(page, "unknown:"),
+        unknown_calls={
+            (endpoint, then): count
+            for field, count in _by_reason(page, "unknown_calls:").items()
+            for endpoint, then in [field.split(":")]
+        },
         unchanged=page.get("unchanged", 0),
         joins={_source_and_verdict(name): count for name, count in _by_reason(page, "join:").items()},
     )

@@ -1,8 +1,10 @@
 """Dead letters: what could not be delivered, kept whole, with the reason and Attentive's last answer."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any, Final
 
 import orjson
@@ -12,10 +14,19 @@ from app.attentive.call import Priority
 from app.delivery.delivery import HORIZON, VERSION, Delivery, event_key, from_ms, to_ms
 from app.delivery.keys import DestinationKeys, LaneKeys
 from app.delivery.script import Argument, Script
+from app.delivery.unknown import SENT_BY_HAND, counted
 from app.value import changed
 
-_REPLAY = Script("replay")
+_REPLAY, _DISCARD = Script("replay"), Script("discard")
 _PAGE: Final = 500
+_ID: Final = re.compile(r"\d+-\d+")
+
+
+class Shelf(StrEnum):
+    """Where a letter is kept."""
+
+    DEAD = "dead"  # what could not be delivered
+    UNKNOWN = "unknown"  # what was perhaps delivered, held for review
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,7 @@ class DeadLetter:
     # Known once stored:
     destination: str = ""
     id: str = ""
+    shelf: Shelf = Shelf.DEAD
 
     @classmethod
     def of(cls, delivery: Delivery, reason: str, detail: str, last_answer: dict[str, Any]) -> "DeadLetter":
@@ -81,6 +93,11 @@ class DeadLetter:
             }
         )
 
+    @property
+    def stream(self) -> str:
+        """The key it is kept under."""
+        return shelf_key(self.destination, self.shelf)
+
     def revived(self, now: datetime, *, calls: int) -> Delivery:
         """The same call, to be sent afresh; only for a letter with an endpoint."""
         if self.endpoint is None or self.body is None:
@@ -98,7 +115,13 @@ class DeadLetter:
         )
 
 
-def read_letter(destination: str, entry_id: bytes, stored: bytes) -> DeadLetter:
+def shelf_key(destination: str, shelf: Shelf) -> str:
+    """The stream of a destination's letters."""
+    keys = DestinationKeys(destination)
+    return keys.dead if shelf is Shelf.DEAD else keys.unknown
+
+
+def read_letter(destination: str, entry_id: bytes, stored: bytes, shelf: Shelf = Shelf.DEAD) -> DeadLetter:
     """A stored dead letter. One that cannot be read is shown as such, never hidden."""
     try:
         fields: dict[str, Any] = orjson.loads(stored)
@@ -117,6 +140,7 @@ def read_letter(destination: str, entry_id: bytes, stored: bytes) -> DeadLetter:
             last_answer=fields["last_answer"],
             destination=destination,
             id=entry_id.decode(),
+            shelf=shelf,
         )
     except (KeyError, TypeError, ValueError, OverflowError, OSError):
         return DeadLetter(
@@ -128,6 +152,7 @@ def read_letter(destination: str, entry_id: bytes, stored: bytes) -> DeadLetter:
             received_at=datetime.fromtimestamp(0, UTC),
             destination=destination,
             id=entry_id.decode(),
+            shelf=shelf,
         )
 
 
@@ -158,16 +183,20 @@ class Filter:
 
 
 async def dead_letters(
-    redis: Redis, destinations: Sequence[str], wanted: Filter, *, now: datetime
+    redis: Redis, destinations: Sequence[str], wanted: Filter, *, now: datetime, shelf: Shelf = Shelf.DEAD
 ) -> AsyncIterator[DeadLetter]:
-    """The letters that match, oldest first, destination by destination."""
+    """The letters of one shelf that match, oldest first, destination by destination; none that comes meanwhile."""
+    if wanted.id is not None and _ID.fullmatch(wanted.id) is None:
+        return
     for destination in destinations:
         if wanted.destination not in (None, destination):
             continue
-        after = "-"
-        while page := await redis.xrange(DestinationKeys(destination).dead, min=after, count=_PAGE):
+        key = shelf_key(destination, shelf)
+        newest = await redis.xrevrange(key, count=1)
+        after, last = (wanted.id, wanted.id) if wanted.id else ("-", newest[0][0].decode() if newest else "-")
+        while page := await redis.xrange(key, min=after, max=last, count=_PAGE):
             for entry_id, fields in page:
-                letter = read_letter(destination, entry_id, fields[b"d"])
+                letter = read_letter(destination, entry_id, fields[b"d"], shelf)
                 if wanted.matches(letter, now):
                     yield letter
             after = "(" + page[-1][0].decode()
@@ -192,7 +221,7 @@ async def replay(
 ) -> bool:
     """Turn a letter into `deliveries`, or into an `ending` of the books. False when it was gone already."""
     shared = DestinationKeys(letter.destination)
-    keys = [shared.dead, shared.books, shared.parts, shared.journal]
+    keys = [letter.stream, shared.books, shared.parts, shared.journal]
     args: list[Argument] = [
         letter.id,
         event_key(letter.source, letter.message_id),
@@ -201,6 +230,7 @@ async def replay(
         record,
         journal_entries,
         ending,
+        counted(letter.endpoint, SENT_BY_HAND) if letter.shelf is Shelf.UNKNOWN and letter.endpoint else "",
         len(deliveries),
     ]
     for delivery in deliveries:
@@ -210,9 +240,8 @@ async def replay(
     return bool(await _REPLAY.run(redis, keys, args))
 
 
-async def purge(redis: Redis, letters: Sequence[DeadLetter]) -> int:
-    """Delete these for good; how many there were."""
-    gone = 0
-    for letter in letters:
-        gone += await redis.xdel(DestinationKeys(letter.destination).dead, letter.id)
-    return gone
+async def discard(redis: Redis, letter: DeadLetter, *, journal_entries: int) -> bool:
+    """Delete a letter for good. False when it was gone already."""
+    record = orjson.dumps({"dead_letter": letter.id, "reason": letter.reason})
+    keys = [letter.stream, DestinationKeys(letter.destination).journal]
+    return bool(await _DISCARD.run(redis, keys, [letter.id, letter.message_id, record, journal_entries]))

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from app.attentive.client import Reply, Unreachable
 from app.delivery.delivery import Delivery
 from app.delivery.keys import DestinationKeys
-from app.delivery.outcome import Delivered, Hold, Outcome, RetryLater, Undeliverable
+from app.delivery.outcome import Delivered, Hold, Outcome, RetryLater, Undeliverable, Unknown
 from app.masking import mask_text
 
 ANSWER_CHARS: Final = 500
@@ -28,7 +28,7 @@ class Step:
 
     at: datetime
     message_id: str
-    step: str  # received | repeat | unchanged | attempt | replayed
+    step: str  # received | repeat | unchanged | attempt | replayed | discarded
     destination: str
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -45,6 +45,8 @@ def attempt_record(delivery: Delivery, reply: Reply | Unreachable, outcome: Outc
                 facts["ambiguous"] = True
         case Hold(reason=reason, wait=wait):
             facts |= {"outcome": "held", "wait_s": wait.total_seconds(), "reason": reason}
+        case Unknown(policy=policy, reason=reason):
+            facts |= {"outcome": "unknown", "then": policy.value, "reason": reason}
         case Undeliverable(reason=reason, detail=detail):
             facts |= {"outcome": "dead letter", "reason": reason, "detail": detail}
     return orjson.dumps(facts)

@@ -37,6 +37,11 @@ class DestinationKeys:
         return f"{self.prefix}:dead"
 
     @property
+    def unknown(self) -> str:
+        """Stream: calls of unknown outcome that are held for review, in the form of dead letters."""
+        return f"{self.prefix}:unknown"
+
+    @property
     def books(self) -> str:
         """Hash: how many events were received, and how they ended."""
         return f"{self.prefix}:books"

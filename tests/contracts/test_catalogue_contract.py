@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.attentive.endpoints import BY_NAME, ENDPOINTS, Endpoint
+from app.attentive.endpoints import BY_NAME, ENDPOINTS, SUBSCRIBE, Endpoint
 from app.mapping.catalogue import CATALOGUE, Rule
 from app.pipeline import Bury, Forward
 from tests.builders import EMAIL, PHONE, USER_ID, WHEN, Raw, about, body_of, calls, decided, identify, page, track
@@ -199,10 +199,11 @@ class TestEveryEndpoint:
         assert (endpoint.scope, endpoint.calls_per_second) == (" ".join(operation.scopes), operation.calls_per_second)
 
     @pytest.mark.parametrize("endpoint", [pytest.param(each, id=each.name) for each in ENDPOINTS])
-    def test_is_dated_when_its_body_may_carry_a_time(self, endpoint: Endpoint) -> None:
+    def test_is_dated_when_its_body_may_carry_a_time_or_it_uses_somebodys_consent(self, endpoint: Endpoint) -> None:
         body = body_with_a_time = {"user": {"email": EMAIL}, "occurredAt": WHEN}
         mistakes_in_it = ours().errors("POST", endpoint.path, body_with_a_time)
-        assert endpoint.dated == (not any("occurredAt" in mistake for mistake in mistakes_in_it)), body
+        carries_one = not any("occurredAt" in mistake for mistake in mistakes_in_it)
+        assert endpoint.dated == (carries_one or endpoint is SUBSCRIBE), body
 
     def test_has_a_name_and_a_path_of_its_own(self) -> None:
         assert len({each.name for each in ENDPOINTS}) == len({each.path for each in ENDPOINTS}) == len(ENDPOINTS)

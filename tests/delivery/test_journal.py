@@ -8,7 +8,8 @@ import pytest
 
 from app.attentive.client import Reply, Unreachable
 from app.delivery.journal import ANSWER_CHARS, attempt_record
-from app.delivery.outcome import Delivered, Hold, Outcome, RetryLater, Undeliverable
+from app.delivery.outcome import Delivered, Hold, Outcome, RetryLater, Undeliverable, Unknown
+from app.delivery.unknown import WhenUnknown
 from tests.builders import EMAIL, PHONE, delivery
 
 QUICK: Final = timedelta(milliseconds=12.34)
@@ -42,6 +43,12 @@ def record(reply: Reply | Unreachable, outcome: Outcome) -> dict[str, Any]:
                 "ambiguous": True,
             },
             id="an ambiguous retry",
+        ),
+        pytest.param(
+            Unreachable("connection cut", ambiguous=True, took=QUICK),
+            Unknown(WhenUnknown.HOLD, "connection cut"),
+            {"unreachable": "connection cut", "outcome": "unknown", "then": "hold", "reason": "connection cut"},
+            id="an unknown outcome",
         ),
         pytest.param(
             Reply(401, took=QUICK),

@@ -8,8 +8,21 @@ import pytest
 
 from app.attentive.client import Reply, Unreachable
 from app.delivery.backoff import LONGEST_WAIT, LONGEST_WAIT_BUSY, backoff
-from app.delivery.outcome import HOLD, HOLD_DESTINATION, Delivered, Hold, Outcome, RetryLater, Undeliverable, judge
-from tests.builders import NOW
+from app.delivery.delivery import Delivery
+from app.delivery.outcome import (
+    HOLD,
+    HOLD_DESTINATION,
+    LINK_WITHIN,
+    Delivered,
+    Hold,
+    Outcome,
+    RetryLater,
+    Undeliverable,
+    Unknown,
+    judge,
+)
+from app.delivery.unknown import WhenUnknown
+from tests.builders import NOW, delivery
 
 LATER: Final = NOW + timedelta(hours=24)
 WAIT: Final = timedelta(seconds=2)
@@ -23,7 +36,7 @@ def steady(attempt: int, *, longest: timedelta) -> timedelta:
 def judged(
     reply: Reply | Unreachable, *, deadline: datetime = LATER, backoff: Callable[..., timedelta] = steady
 ) -> Outcome:
-    return judge(reply, attempt=1, now=NOW, deadline=deadline, backoff=backoff)
+    return judge(reply, delivery(deadline=deadline), now=NOW, backoff=backoff)
 
 
 DELIVERED: Final = (200, 201, 202, 204)
@@ -102,6 +115,68 @@ def test_a_retry_that_would_miss_the_deadline_is_none(reply: Reply | Unreachable
     assert missed.reason == "expired"
 
 
+UNKNOWN: Final = [
+    pytest.param(Unreachable("no answer in time", ambiguous=True), id="no answer in time"),
+    pytest.param(Reply(500), id="a server's error"),
+    pytest.param(Reply(503, retry_after=timedelta(seconds=9)), id="a server that asks to wait"),
+]
+
+
+@pytest.mark.parametrize("reply", UNKNOWN)
+@pytest.mark.parametrize("policy", [WhenUnknown.HOLD, WhenUnknown.GIVE_UP])
+def test_an_unknown_outcome_follows_its_policy(reply: Reply | Unreachable, policy: WhenUnknown) -> None:
+    outcome = judge(reply, delivery(deadline=NOW - WAIT), now=NOW, policy=policy)
+    assert isinstance(outcome, Unknown), "whatever its deadline: nobody knows whether it is late"
+    assert outcome.policy is policy
+
+
+@pytest.mark.parametrize("policy", list(WhenUnknown))
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(Unreachable("could not connect", ambiguous=False), id="nothing was sent"),
+        pytest.param(Reply(429), id="refused for its pace"),
+        pytest.param(Reply(408), id="not read in time"),
+    ],
+)
+def test_what_was_surely_not_processed_is_sent_again_whatever_the_policy(
+    reply: Reply | Unreachable, policy: WhenUnknown
+) -> None:
+    outcome = judge(reply, delivery(deadline=LATER), now=NOW, policy=policy)
+    assert isinstance(outcome, RetryLater)
+    assert not outcome.ambiguous
+
+
+def by_external_id(**fields: Any) -> Delivery:
+    user = b'{"externalIdentifiers":{"clientUserId":"u-1"}}'
+    return delivery(body=b'{"type":"Signed Up","user":' + user + b"}", deadline=LATER, **fields)
+
+
+def test_a_404_for_somebody_whose_link_may_still_be_on_its_way_is_tried_once_more() -> None:
+    first = judge(Reply(404), by_external_id(), now=NOW)
+    assert isinstance(first, RetryLater)
+    assert (first.wait, first.ambiguous) == (LINK_WITHIN, False)
+    second = judge(Reply(404), by_external_id(attempt=2), now=NOW + first.wait)
+    assert isinstance(second, Undeliverable)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "reply", "done"),
+    [
+        pytest.param("subscribe", Reply(409), True, id="a conflict: subscribed already"),
+        pytest.param(
+            "subscribe", Reply(400, b'{"message":"ALREADY_SUBSCRIBED"}'), True, id="refused: subscribed already"
+        ),
+        pytest.param(
+            "subscribe", Reply(400, b'{"message":"INVALID_DESTINATION"}'), False, id="refused for another reason"
+        ),
+        pytest.param("custom-event", Reply(409), False, id="a conflict elsewhere"),
+    ],
+)
+def test_who_is_subscribed_already_counts_as_subscribed(endpoint: str, reply: Reply, done: bool) -> None:
+    assert isinstance(judge(reply, delivery(endpoint=endpoint, deadline=LATER), now=NOW), Delivered) is done
+
+
 def test_a_success_after_the_deadline_is_a_success() -> None:
     assert judged(Reply(200), deadline=NOW - timedelta(days=1)) == Delivered(200)
 
@@ -117,9 +192,8 @@ def test_a_success_after_the_deadline_is_a_success() -> None:
 def test_the_wait_is_at_most(reply: Reply | Unreachable, longest: timedelta) -> None:
     outcome = judge(
         reply,
-        attempt=50,
+        delivery(attempt=50, deadline=LATER),
         now=NOW,
-        deadline=LATER,
         backoff=lambda n, longest: backoff(n, longest=longest, rand=lambda: 1),
     )
     assert isinstance(outcome, RetryLater)

@@ -86,7 +86,7 @@ async def claim(redis: Redis, lane: Lane, *, most: int = 1) -> None:
     """What a drain does first."""
     lease = LaneLease(redis, lane, PACES[lane], journal_entries=10)
     assert await lease.acquire()
-    await lease.claim(most, holding=0, under_way=0)
+    await lease.claim(most, under_way=0)
     await lease.release()
 
 

@@ -1,14 +1,16 @@
 -- Ends attempts: each delivery leaves its stream and, in the same step, is done, waits for another attempt (or, back in
--- its stream, for the end of a hold), or is a dead letter. An entry that somebody else settled is left alone, so that a
--- drain that was thought dead changes nothing.
+-- its stream, for the end of a hold), is a dead letter, or has an outcome that nobody knows. An entry that somebody else
+-- settled is left alone, so that a drain that was thought dead changes nothing.
 --
--- KEYS  retry, dead, books, parts, journal, lane hold, destination hold, pace, high, normal, low; then what
+-- KEYS  retry, dead, books, parts, journal, lane hold, destination hold, pace, unknown, high, normal, low; then what
 --       was last said to whom
 -- ARGV  group, journal length, lane hold in ms, destination hold in ms, reason of the hold; what the answers say of the
 --       pace: limit or '', 1 after a 429, ms to pause, calls answered, calls failed, failures in a row that stop the
 --       lane, longest stop in ms; number of deliveries; then each: stream number, entry id, verb (done | retry | held |
---       dead), event key, calls of that event, message id, journal record, reason, when due (epoch ms), payload, index
---       into KEYS of what was last said (0: not remembered), digest of what this said
+--       dead | unknown), event key, calls of that event, message id, journal record, ending (a field of the books, when
+--       the verb is dead or unknown), a field of the books that counts this or '', when due (epoch ms), payload (of an
+--       unknown outcome that is not kept: ''), index into KEYS of what was last said (0: not remembered), digest of
+--       what this said
 -- Returns  how many were settled here
 -- A full Redis refuses a script whose first write takes memory. This one takes none and lets the others through: attempts
 -- must be settled when Redis is full, for nothing else makes room.
@@ -38,14 +40,15 @@ elseif tonumber(ARGV[10]) > 0 then
   end
 end
 
-local function close(key, calls, reason)
+-- An event of several calls has ended with its last one, and in the way of the first that was not delivered.
+local function close(key, calls, ending)
   if calls > 1 then
-    if reason then redis.call('HSETNX', KEYS[4], key .. ':dead', reason) end
+    if ending then redis.call('HSETNX', KEYS[4], key .. ':end', ending) end
     if redis.call('HINCRBY', KEYS[4], key, -1) > 0 then return end
-    reason = redis.call('HGET', KEYS[4], key .. ':dead')
-    redis.call('HDEL', KEYS[4], key, key .. ':dead')
+    ending = redis.call('HGET', KEYS[4], key .. ':end')
+    redis.call('HDEL', KEYS[4], key, key .. ':end')
   end
-  redis.call('HINCRBY', KEYS[3], reason and ('dead:' .. reason) or 'delivered', 1)
+  redis.call('HINCRBY', KEYS[3], ending or 'delivered', 1)
 end
 
 -- Accepted: remembered as said. Given up: forgotten. Unless something newer about the same person is on its way.
@@ -60,25 +63,31 @@ end
 
 local settled, arg = 0, 14
 for _ = 1, tonumber(ARGV[13]) do
-  local stream, id, verb, key = KEYS[9 + tonumber(ARGV[arg])], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3]
-  local calls, message_id, record, reason = tonumber(ARGV[arg + 4]), ARGV[arg + 5], ARGV[arg + 6], ARGV[arg + 7]
+  local stream, id, verb, key = KEYS[10 + tonumber(ARGV[arg])], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3]
+  local calls, message_id, record, ending = tonumber(ARGV[arg + 4]), ARGV[arg + 5], ARGV[arg + 6], ARGV[arg + 7]
+  local counted, payload = ARGV[arg + 8], ARGV[arg + 10]
+  local said, digest = tonumber(ARGV[arg + 11]), ARGV[arg + 12]
   if redis.call('XACK', stream, ARGV[1], id) == 1 then
     settled = settled + 1
     redis.call('XDEL', stream, id)
     if verb == 'retry' then
-      redis.call('ZADD', KEYS[1], ARGV[arg + 8], ARGV[arg] .. ARGV[arg + 9])
+      redis.call('ZADD', KEYS[1], ARGV[arg + 9], ARGV[arg] .. payload)
     elseif verb == 'held' then
-      redis.call('XADD', stream, '*', 'd', ARGV[arg + 9])
+      redis.call('XADD', stream, '*', 'd', payload)
     elseif verb == 'dead' then
-      redis.call('XADD', KEYS[2], '*', 'd', ARGV[arg + 9])
-      remember(tonumber(ARGV[arg + 10]), ARGV[arg + 11], false)
-      close(key, calls, reason)
+      redis.call('XADD', KEYS[2], '*', 'd', payload)
+      remember(said, digest, false)
+      close(key, calls, ending)
+    elseif verb == 'unknown' then
+      if payload ~= '' then redis.call('XADD', KEYS[9], '*', 'd', payload) end
+      close(key, calls, ending)
     else
-      remember(tonumber(ARGV[arg + 10]), ARGV[arg + 11], true)
+      remember(said, digest, true)
       close(key, calls, nil)
     end
+    if counted ~= '' then redis.call('HINCRBY', KEYS[3], counted, 1) end
     redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[2], '*', 'm', message_id, 's', 'attempt', 'd', record)
   end
-  arg = arg + 12
+  arg = arg + 13
 end
 return settled
