@@ -9,7 +9,7 @@ import typer
 import uvicorn
 
 from app import __version__
-from app.commands import dead_letters, destinations, openapi, run, settings, trace, unknown_outcomes
+from app.commands import attributes, dead_letters, destinations, openapi, run, settings, trace, unknown_outcomes
 from app.commands.common import fail
 from app.config.values import BadSettings
 from app.logs import set_up_logging
@@ -30,6 +30,7 @@ cli.command()(settings.settings)
 cli.command(hidden=True)(openapi.openapi)
 cli.add_typer(dead_letters.commands, name="dead-letters")
 cli.add_typer(unknown_outcomes.commands, name="unknown-outcomes")
+cli.add_typer(attributes.commands, name="attributes")
 cli.add_typer(destinations.commands, name="destinations")
 
 STOP_WITHIN_S = 8  # of a stop: the gateway answers what it holds

@@ -7,12 +7,14 @@ from prometheus_client.core import Metric
 from redis.asyncio import Redis
 
 from app import metrics
+from app.delivery.attributes import read_attributes
 from app.delivery.backlog import LaneDepth
 from app.delivery.books import read_books
 from app.delivery.dead_letters import count_letters
 from app.delivery.pressure import read_memory
 from app.delivery.waiting import oldest_receipts
 from app.delivery.workload import LaneWork, seconds_of_work
+from app.masking import mask_text
 
 
 async def book_families(redis: Redis, destinations: Sequence[str]) -> list[Metric]:
@@ -20,6 +22,9 @@ async def book_families(redis: Redis, destinations: Sequence[str]) -> list[Metri
     received, replayed, ended, waiting = metrics.events_family()
     unchanged, letters = metrics.unchanged_family(), metrics.dead_letters_family()
     unknown = metrics.unknown_family()
+    attributes, left_out = metrics.attributes_family()
+    large = metrics.large_family()
+    known = await read_attributes(redis, destinations)
     kept = await count_letters(redis, destinations)
     for books, count in zip(await read_books(redis, destinations), kept, strict=True):
         labels = [books.destination]
@@ -37,7 +42,13 @@ async def book_families(redis: Redis, destinations: Sequence[str]) -> list[Metri
         waiting.add_metric(labels, books.waiting)
         unchanged.add_metric(labels, books.unchanged)
         letters.add_metric(labels, count)
-    return [received, replayed, ended, waiting, unchanged, unknown, letters]
+        attributes.add_metric(labels, len(known[books.destination]))
+        for what, number in books.left_out.items():
+            reason, _, name = what.partition(":")
+            left_out.add_metric([*labels, reason, mask_text(name)], number)
+        for endpoint, number in books.large.items():
+            large.add_metric([*labels, endpoint], number)
+    return [received, replayed, ended, waiting, unchanged, unknown, letters, attributes, left_out, large]
 
 
 async def lane_families(

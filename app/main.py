@@ -17,10 +17,12 @@ from starlette.types import ASGIApp
 from app import __version__
 from app.config.topology import Topology
 from app.config.values import BadSettings
+from app.delivery.attributes import KnownAttributes
 from app.delivery.connection import check_durability, open_redis, why_unavailable
 from app.delivery.outbox import Outbox
 from app.delivery.pressure import PressureGauge
 from app.delivery.wake import Waker
+from app.delivery.watch import watching
 from app.health import Observed, health_router
 from app.ingest.admission import Admission, Ceilings
 from app.ingest.auth import WriteKeys
@@ -32,7 +34,7 @@ from app.logs import set_up_logging
 from app.metrics import IngestMetrics
 from app.openapi import describe_tracking
 from app.settings import Settings, load_settings
-from app.topology import all_origins, all_paces, all_senders, load_topology
+from app.topology import all_origins, all_paces, all_senders, all_warnings, load_topology
 
 log = structlog.get_logger()
 
@@ -47,6 +49,7 @@ def create_app(settings: Settings, topology: Topology) -> ASGIApp:
     waker = Waker(redis)
     outbox = Outbox(redis, wake=waker.hint, journal_entries=settings.journal_entries)
     gauge = PressureGauge(redis, list(paces))
+    attributes = KnownAttributes(redis, all_warnings(topology))
     write_keys = WriteKeys(all_senders(topology))
 
     @asynccontextmanager
@@ -54,7 +57,7 @@ def create_app(settings: Settings, topology: Topology) -> ASGIApp:
         await warn_unless_durable(redis, required=False)
         calm_garbage_collection()
         log.info("gateway.started", version=__version__, destinations=len(topology.destinations))
-        async with gauge.watching():
+        async with watching(gauge.look), watching(attributes.look):
             yield
         await outbox.flush()
         await waker.close()
@@ -71,6 +74,7 @@ def create_app(settings: Settings, topology: Topology) -> ASGIApp:
         ),
         limits=Limits(settings.max_body_bytes, settings.max_event_bytes, settings.max_batch_events),
         metrics=IngestMetrics(registry),
+        attributes=attributes,
     )
     return Cors(tracking, origins=all_origins(topology))
 

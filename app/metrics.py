@@ -137,6 +137,25 @@ def unknown_family() -> CounterMetricFamily:
     )
 
 
+def attributes_family() -> tuple[GaugeMetricFamily, CounterMetricFamily]:
+    """Empty families for custom attributes: how many an account has, and values that it could not take."""
+    return (
+        GaugeMetricFamily("gateway_attributes", "Custom attributes of an account, by name", labels=["destination"]),
+        CounterMetricFamily(
+            "gateway_attributes_left_out",
+            "Values of custom attributes left out: of another 'type' than the attribute's, or of too many 'names'",
+            labels=["destination", "reason", "attribute"],
+        ),
+    )
+
+
+def large_family() -> CounterMetricFamily:
+    """An empty family for calls that Attentive may find too large."""
+    return CounterMetricFamily(
+        "gateway_calls_large", "Calls of more than 256 KiB that were sent", labels=["destination", "endpoint"]
+    )
+
+
 def depth_family() -> GaugeMetricFamily:
     """An empty family for what waits in the lanes."""
     return GaugeMetricFamily(

@@ -4,20 +4,19 @@ The guard comes first, on the event as it came in (`Plan.guard.inspect`); its fi
 withheld.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-import orjson
-
 from app.delivery.delivery import HORIZON, Delivery
 from app.identity.extract import IdentityRules, extract_identity
 from app.mapping.apply import apply_rule
-from app.mapping.attributes import AttributeRules
+from app.mapping.attributes import AttributeGuard, AttributeRules
 from app.mapping.catalogue import Catalogue
 from app.mapping.fields import Unmappable
+from app.mapping.size import TooLarge, written
 from app.privacy.guard import Guard
 from app.privacy.policy import Action, Finding
 from app.segment.events import SegmentEvent
@@ -25,6 +24,7 @@ from app.segment.times import occurred_at
 from app.value import Value
 
 NOTED_FINDINGS: Final = 20  # of one event, in the journal; all are counted
+NOTHING: Final[Mapping[str, str]] = {}
 DESTINATION_NAME: Final = "attentive"  # ours in Segment's `integrations` object, compared without case
 
 
@@ -46,6 +46,8 @@ class Forward(Value, frozen=True, gc=False):
 
     deliveries: tuple[Delivery, ...]
     notes: tuple[str, ...] = ()
+    counts: tuple[str, ...] = ()  # fields of the books that this adds one to
+    attributes: Mapping[str, str] = NOTHING  # custom attributes that were not known, and their types
 
 
 class Drop(Value, frozen=True, gc=False):
@@ -53,6 +55,7 @@ class Drop(Value, frozen=True, gc=False):
 
     reason: DropReason
     notes: tuple[str, ...] = ()
+    counts: tuple[str, ...] = ()
 
 
 class Bury(Value, frozen=True, gc=False):
@@ -61,6 +64,7 @@ class Bury(Value, frozen=True, gc=False):
     reason: str
     detail: str
     notes: tuple[str, ...] = ()
+    counts: tuple[str, ...] = ()
 
 
 Decision = Forward | Drop | Bury
@@ -85,10 +89,12 @@ def decide(
     source: str,
     received_at: datetime,
     findings: Sequence[Finding] = (),
+    attributes: Mapping[str, str] = NOTHING,
 ) -> Decision:
     """Everything decided about one event that the guard let through, with these `findings`.
 
-    `original` is its JSON, kept in its deliveries; `received_at` is UTC.
+    `original` is its JSON, kept in its deliveries; `received_at` is UTC; `attributes` are the custom attributes that
+    the account is known to have, with their types.
     """
     withheld = tuple(map(str, findings[:NOTED_FINDINGS])) if findings else ()
     if findings and any(finding.action is Action.DROP_EVENT for finding in findings):
@@ -110,30 +116,33 @@ def decide(
     too_old = plan.oldest is not None and received_at - moment > plan.oldest
     if too_old and any(rule.endpoint.dated for rule in rules):
         return Bury("too_old", "occurred too long before it arrived to be of use", tuple(notes))
+    guard = AttributeGuard(plan.attributes, attributes)
     try:
-        calls = [
-            call for rule in rules if (call := apply_rule(rule, event, found.identity, moment, plan.attributes, notes))
-        ]
+        calls = [call for rule in rules if (call := apply_rule(rule, event, found.identity, moment, guard, notes))]
+        bodies = [written(call, notes, guard.counts) for call in calls]
     except Unmappable as verdict:
-        return Bury("unmappable", f"{verdict.reason}: {verdict.detail}", tuple(notes))
+        return Bury("unmappable", f"{verdict.reason}: {verdict.detail}", tuple(notes), tuple(guard.counts))
+    except TooLarge as verdict:
+        return Bury("too_large", str(verdict), tuple(notes), tuple(guard.counts))
     if not calls:
         nobody = event.type != "identify"  # known by Shopify's or Klaviyo's id alone, which events cannot carry
-        return Drop(DropReason.UNUSABLE_IDENTITY if nobody else DropReason.NOTHING_TO_SAY, tuple(notes))
+        reason = DropReason.UNUSABLE_IDENTITY if nobody else DropReason.NOTHING_TO_SAY
+        return Drop(reason, tuple(notes), tuple(guard.counts))
     deliveries = tuple(
         Delivery(
             message_id=event.message_id,
             source=source,
             endpoint=call.endpoint.name,
             priority=call.priority,
-            body=orjson.dumps(call.body),
+            body=body,
             event=original,
             received_at=received_at,
             deadline=(moment if call.endpoint.dated else received_at) + HORIZON,
             calls=len(calls),
         )
-        for call in calls
+        for call, body in zip(calls, bodies, strict=True)
     )
-    return Forward(deliveries, tuple(notes))
+    return Forward(deliveries, tuple(notes), tuple(guard.counts), guard.first_seen)
 
 
 def _wanted(event: SegmentEvent) -> bool:

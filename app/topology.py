@@ -1,8 +1,9 @@
 """From settings to the parts that are handed them: lanes, senders, and what each destination wants."""
 
 from dataclasses import replace
+from typing import Literal
 
-from app.attentive.endpoints import BY_NAME, ENDPOINTS
+from app.attentive.endpoints import BY_NAME, CUSTOM_ATTRIBUTES, ENDPOINTS, USER_ATTRIBUTES
 from app.config.destination import Destination
 from app.config.topology import Topology
 from app.delivery.backlog import Lane
@@ -14,6 +15,7 @@ from app.ingest.auth import Sender
 from app.ingest.cors import Origins
 from app.ingest.signatures import Scheme, Signing
 from app.mapping.attributes import AttributeRules
+from app.mapping.catalogue import Catalogue
 from app.mapping.overrides import catalogue_of
 from app.pipeline import Plan
 from app.privacy.guard import Guard
@@ -79,6 +81,11 @@ def all_senders(topology: Topology) -> dict[str, Sender]:
     return senders
 
 
+def all_warnings(topology: Topology) -> dict[str, int]:
+    """How many custom attributes are worth a warning, by destination."""
+    return {name: destination.attributes.warn_at_names for name, destination in topology.destinations.items()}
+
+
 def all_origins(topology: Topology) -> Origins:
     """The web pages that may post to any source."""
     return Origins(origin for source in topology.sources.values() for origin in source.origins)
@@ -95,8 +102,33 @@ def plan_of(destination: Destination) -> Plan:
             allowed = frozenset(names)
     identity = _identity_rules(destination)
     catalogue = catalogue_of(destination.mapping.overrides(), allowed)
-    guard = Guard(_policy(destination, identity))
-    return Plan(identity, catalogue, AttributeRules(identity.traits), guard=guard)
+    return Plan(
+        identity,
+        _with_attributes(catalogue, destination.attributes.endpoint),
+        AttributeRules(
+            identifiers=identity.traits,
+            join_lists=destination.attributes.lists == "join",
+            precise_location=destination.attributes.precise_location,
+            most_names=destination.attributes.most_names,
+            kinds=destination.attributes.types,
+        ),
+        guard=Guard(_policy(destination, identity)),
+    )
+
+
+def _with_attributes(catalogue: Catalogue, endpoint: Literal["v2", "v1", "off"]) -> Catalogue:
+    """The catalogue with the attributes endpoint that the destination wants, or without one."""
+    match endpoint:
+        case "v2":
+            return catalogue
+        case "v1":
+            rules = [
+                replace(rule, endpoint=CUSTOM_ATTRIBUTES) if rule.endpoint is USER_ATTRIBUTES else rule
+                for rule in catalogue.rules
+            ]
+        case "off":
+            rules = [rule for rule in catalogue.rules if rule.endpoint is not USER_ATTRIBUTES]
+    return replace(catalogue, rules=tuple(rules))
 
 
 def _policy(destination: Destination, identity: IdentityRules) -> Policy:

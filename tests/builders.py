@@ -10,7 +10,7 @@ import orjson
 from app.config.destination import Destination
 from app.config.document import Document
 from app.delivery.delivery import Delivery
-from app.pipeline import Bury, Decision, Drop, Forward, Plan, decide
+from app.pipeline import NOTHING, Bury, Decision, Drop, Forward, Plan, decide
 from app.segment.events import SegmentEvent, parse_event
 from app.topology import plan_of
 
@@ -62,15 +62,19 @@ def parsed(raw: object) -> SegmentEvent:
     return parse_event(raw)
 
 
-def decided(raw: object, *, plan: Plan | None = None, received_at: datetime = NOW) -> Decision:
-    """What is decided about an event that arrives now."""
-    event = parse_event(raw)
-    return decide(event, plan or Plan(), original=orjson.dumps(raw), source="shop", received_at=received_at)
+def decided(
+    raw: object, *, plan: Plan | None = None, received_at: datetime = NOW, attributes: Mapping[str, str] = NOTHING
+) -> Decision:
+    """What is decided about an event that arrives now; `attributes` are those that the account has."""
+    event, original = parse_event(raw), orjson.dumps(raw)
+    return decide(
+        event, plan or Plan(), original=original, source="shop", received_at=received_at, attributes=attributes
+    )
 
 
-def forwarded(raw: object, *, plan: Plan | None = None) -> Forward:
+def forwarded(raw: object, *, plan: Plan | None = None, attributes: Mapping[str, str] = NOTHING) -> Forward:
     """The same for an event that has to become calls."""
-    decision = decided(raw, plan=plan)
+    decision = decided(raw, plan=plan, attributes=attributes)
     assert isinstance(decision, Forward), decision
     return decision
 
@@ -89,9 +93,10 @@ def buried(raw: object, *, plan: Plan | None = None) -> Bury:
     return decision
 
 
-def calls(raw: object, *, plan: Plan | None = None) -> list[tuple[str, Any]]:
+def calls(raw: object, *, plan: Plan | None = None, attributes: Mapping[str, str] = NOTHING) -> list[tuple[str, Any]]:
     """The calls an event becomes: endpoint names and bodies, in order."""
-    return [(each.endpoint, orjson.loads(each.body)) for each in forwarded(raw, plan=plan).deliveries]
+    forward = forwarded(raw, plan=plan, attributes=attributes)
+    return [(each.endpoint, orjson.loads(each.body)) for each in forward.deliveries]
 
 
 def body_of(raw: object, *, plan: Plan | None = None) -> Any:

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from app.delivery.arrival import Arrival
+from app.delivery.attributes import KnownAttributes
 from app.delivery.connection import QueueUnavailable
 from app.delivery.outbox import Outbox
 from app.delivery.pressure import Pressure
@@ -153,6 +154,7 @@ def open_door(
         admission=admission or Admission(UNBOUNDED, Pressure),
         limits=limits or Limits(),
         metrics=IngestMetrics(registry),
+        attributes=KnownAttributes(Redis(), {}),
     )
     app: ASGIApp = wrap(Cors(routes, origins=Origins(origins)))
     client = httpx.AsyncClient(

@@ -32,7 +32,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "masking": LEAVES,
     "value": LEAVES,
     "metrics": LEAVES,
-    "gauges": frozenset({"metrics", "delivery"}),
+    "gauges": frozenset({"masking", "metrics", "delivery"}),
     "sandbox": LEAVES,
     "embedded": frozenset({"children"}),
     "children": LEAVES,

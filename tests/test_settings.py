@@ -11,6 +11,7 @@ from pydantic import SecretStr, ValidationError
 from app.config.topology import Topology
 from app.config.values import ATTENTIVE_URL, BadSettings
 from app.identity.extract import IdentityRules
+from app.mapping.attributes import AttributeRules
 from app.pipeline import Plan
 from app.segment.paths import EventPath
 from app.settings import Settings, load_settings
@@ -237,11 +238,13 @@ destinations:
     api_token: tk_9f3a-very-secret
     default_region: gb
     identifiers: {primary: phone, email: [traits.email, properties.email], custom: {card: traits.loyalty.card}}
+    attributes: {endpoint: v1, lists: drop, most_names: null, types: {postal_code: string}}
     other_events: [Boot Fitting Booked]
   acme-test:
     api_token_env: TEST_TOKEN
     base_url: http://127.0.0.1:8090
     other_events: false
+    attributes: {endpoint: off}
 sources:
   web: {write_key: wk_web, destination: acme}
   app: {write_key_env: APP_KEY, destination: acme-test}
@@ -279,11 +282,29 @@ class TestAFile:
             email=(EventPath("traits.email"), EventPath("properties.email")),
             custom=(("card", (EventPath("traits.loyalty.card"),)),),
         )
-        assert plan_of(acme).attributes.identifiers >= {"email", "phone", "loyalty.card", "shopify_id", "klaviyo_id"}
+        assert plan_of(acme).attributes == AttributeRules(
+            identifiers=plan_of(acme).identity.traits,
+            join_lists=False,
+            most_names=None,
+            kinds={"postal_code": "string"},
+        )
         plan = plan_of(test)
         assert plan == replace(Plan(), catalogue=plan.catalogue, guard=plan.guard)
         assert plan_of(acme).catalogue.other_events == frozenset({"Boot Fitting Booked"})
         assert plan_of(test).catalogue.other_events == frozenset()
+
+    @pytest.mark.parametrize(
+        ("endpoint", "calls"),
+        [
+            pytest.param("v2", ["identity", "user-attributes"], id="the second version"),
+            pytest.param("v1", ["identity", "custom-attributes"], id="the first version"),
+            pytest.param("off", ["identity"], id="none"),
+        ],
+    )
+    def test_names_the_endpoint_of_attributes(self, endpoint: str, calls: list[str], read: Read) -> None:
+        acme = read(GOOD.replace("endpoint: v1", f"endpoint: {endpoint}")).destinations["acme"]
+        rules = [rule.endpoint.name for rule in plan_of(acme).catalogue.rules if rule.type == "identify"]
+        assert rules == calls
 
     def test_may_name_the_file_of_a_secret(self, read: Read, tmp_path: Path) -> None:
         (tmp_path / "token").write_text(TOKEN + "\n", encoding="utf-8")
@@ -331,6 +352,10 @@ class TestAFile:
             pytest.param(
                 "{card: traits.loyalty.card}", "{'': traits.card}", ["identifiers.custom"], id="an identifier unnamed"
             ),
+            pytest.param("endpoint: v1", "endpoint: v3", ["attributes.endpoint", "'v1'"], id="an odd endpoint"),
+            pytest.param("lists: drop", "list: drop", ["attributes.list", "lists"], id="a misspelt key of attributes"),
+            pytest.param("{postal_code: string}", "{postal_code: text}", ["types.postal_code"], id="an odd type"),
+            pytest.param("most_names: null", "most_names: 0", ["attributes.most_names", "1"], id="no attribute at all"),
             pytest.param("primary: phone", "primary: userId", ["identifiers.primary", "email"], id="an odd primary"),
             pytest.param("primary: phone", "primary: phone, phone: []", ["primary", "no path"], id="a primary nowhere"),
             pytest.param(

@@ -15,6 +15,7 @@ from rich.json import JSON
 from rich.table import Table
 
 from app.commands.common import Operator, fail, out, parse_span
+from app.delivery.attributes import Types, read_attributes
 from app.delivery.dead_letters import DeadLetter, Filter, Shelf, dead_letters, replay
 from app.delivery.delivery import HORIZON, Delivery
 from app.masking import mask_personal, mask_text
@@ -152,7 +153,8 @@ async def send_again(operator: Operator, letter: DeadLetter, *, ignore_age: bool
         deliveries = (letter.revived(now, calls=1),)
     else:
         plan = plan_of(operator.topology.destinations[letter.destination])
-        match _decide_again(letter, replace(plan, oldest=None) if ignore_age else plan):
+        known = await read_attributes(operator.redis, [letter.destination])
+        match _decide_again(letter, replace(plan, oldest=None) if ignore_age else plan, known[letter.destination]):
             case Forward(deliveries=mapped):
                 deliveries = tuple(changed(delivery, deadline=now + HORIZON) for delivery in mapped)
             case Drop(reason=reason):
@@ -174,7 +176,7 @@ async def send_again(operator: Operator, letter: DeadLetter, *, ignore_age: bool
     return ending.replace("dropped:", "dropped by the mapping: ") if ending else "sent again"
 
 
-def _decide_again(letter: DeadLetter, plan: Plan) -> Forward | Drop | Bury:
+def _decide_again(letter: DeadLetter, plan: Plan, attributes: Types) -> Forward | Drop | Bury:
     inspected = plan.guard.inspect(orjson.loads(letter.event), letter.event)
     try:
         event = parse_event(inspected.event)
@@ -187,6 +189,7 @@ def _decide_again(letter: DeadLetter, plan: Plan) -> Forward | Drop | Bury:
         source=letter.source,
         received_at=letter.received_at,
         findings=inspected.findings,
+        attributes=attributes,
     )
 
 

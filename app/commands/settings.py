@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 from rich.table import Table
 
 from app.commands.common import out
+from app.config.attributes import Attributes
 from app.config.destination import Destination
 from app.config.identifiers import Identifiers
 from app.config.mapping import EventMapping, IdentifyMapping, ItemMapping
@@ -41,6 +42,7 @@ _FILE: Final = """
           email: [traits.email, properties.email]  # an event of somebody who gives it there passes as well
           custom: {username: traits.username, loyalty_card: traits.loyalty.card}
         unknown_outcomes: {purchase: hold}
+        attributes: {lists: drop, types: {postal_code: string}}
       acme-uk:
         api_token_file: /run/secrets/acme-uk-token
         default_region: GB
@@ -76,6 +78,7 @@ _MODELS: Final[Sequence[tuple[str, type[BaseModel]]]] = (
     ("destinations.NAME.mapping.events.EVENT, other, page, screen", EventMapping),
     ("destinations.NAME.mapping.identify", IdentifyMapping),
     ("destinations.NAME.privacy", Privacy),
+    ("destinations.NAME.attributes", Attributes),
     ("sources.NAME", Source),
     ("sources.NAME.write_keys", WriteKey),
     ("sources.NAME.signing", Signing),

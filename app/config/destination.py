@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from app.config.attributes import Attributes
 from app.config.endpoints import EndpointName
 from app.config.identifiers import Identifiers
 from app.config.mapping import Mapping
@@ -27,6 +28,7 @@ class Destination(Frozen):
     base_url: BaseUrl = Field(ATTENTIVE_URL, description="where its API is")
     default_region: Region = Field("US", description="country of phone numbers that come without a country code")
     identifiers: Identifiers = Field(Identifiers(), description="which identifiers are sent, and where they are found")
+    attributes: Attributes = Field(Attributes(), description="what becomes of the other traits of an identify call")
     other_events: Annotated[bool | tuple[str, ...], BeforeValidator(_switch_or_names)] = Field(
         True, description="track events that no catalogue row names: true, false, or a list of those let through"
     )

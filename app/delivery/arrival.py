@@ -1,5 +1,6 @@
 """One event as the outbox takes it in: already decided, already in its stored form."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from app.delivery.delivery import Delivery
@@ -18,5 +19,7 @@ class Arrival(Value, frozen=True, gc=False):
     ending: str = ""  # '' while calls wait, else "dropped:<reason>" or "dead:<reason>"
     deliveries: tuple[Delivery, ...] = ()
     dead_letter: bytes | None = None  # its stored form
+    counts: tuple[str, ...] = ()  # fields of the books that it adds one to
+    attributes: Mapping[str, str] | None = None  # custom attributes that were not known, with their types
     steps: tuple[Step, ...] = ()  # what it does in memory
     instead: tuple[Delivery, ...] = ()  # its calls where one of the steps would join two people and is to be held

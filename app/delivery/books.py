@@ -25,6 +25,8 @@ class Books:
     unknown_calls: Mapping[tuple[str, str], int]  # calls of unknown outcome, by endpoint and what followed
     unchanged: int = 0  # calls left out because they say what Attentive already knows
     joins: Mapping[tuple[str, str], int] = field(default_factory=dict)  # identifies, by source and "send" or "hold"
+    left_out: Mapping[str, int] = field(default_factory=dict)  # attributes: "type:NAME", or "names" beyond the most
+    large: Mapping[str, int] = field(default_factory=dict)  # calls of more than is safe, by endpoint
 
     @property
     def waiting(self) -> int:
@@ -61,6 +63,8 @@ def _books(destination: str, page: Mapping[str, int]) -> Books:
         },
         unchanged=page.get("unchanged", 0),
         joins={_source_and_verdict(name): count for name, count in _by_reason(page, "join:").items()},
+        left_out=_by_reason(page, "left_out:"),
+        large=_by_reason(page, "large:"),
     )
 
 

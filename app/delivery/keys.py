@@ -51,6 +51,11 @@ class DestinationKeys:
         """Hash: calls still open of events that became several calls."""
         return f"{self.prefix}:parts"
 
+    @property
+    def attributes(self) -> str:
+        """Hash: the account's custom attributes, name → type."""
+        return f"{self.prefix}:attributes"
+
     def said(self, person: str) -> str:
         """What was last said about a person to one endpoint: `p` and a digest while it waits, `d` once accepted."""
         return f"{self.prefix}:said:{person}"

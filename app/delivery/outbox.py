@@ -4,11 +4,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import orjson
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from app.delivery.arrival import Arrival
+from app.delivery.attributes import MOST_KEPT
 from app.delivery.connection import QueueUnavailable, why_unavailable
 from app.delivery.delivery import Delivery
 from app.delivery.group_commit import GroupCommit
@@ -87,14 +89,24 @@ class _Flush:
         now_s = time.time()
         self.destination = destination
         self.arrivals = arrivals
-        self.keys = [*shared.seen(now_s), shared.journal, shared.dead, shared.books, shared.parts]
+        self.keys = [
+            *shared.seen(now_s),
+            shared.journal,
+            shared.dead,
+            shared.books,
+            shared.parts,
+            shared.attributes,
+        ]
         self.endpoints: list[str] = []
         dead_letters = SEEN_BUCKETS + 2  # where `dead` stands among the keys, from 1
         streams_of: dict[str, int] = {}
         remembered: dict[str, int] = {}  # keys of what was last said, numbered from 1
         events: list[Argument] = []
         stepping: list[tuple[int, Arrival]] = []  # those that do something in memory, with their numbers
+        lessons: dict[str, Any] = {}  # by number of the event, from 1
         for number, arrival in enumerate(arrivals, start=1):
+            if arrival.counts or arrival.attributes:
+                lessons[str(number)] = {"counts": arrival.counts, "attributes": arrival.attributes or {}}
             letters = arrival.dead_letter
             deliveries = arrival.deliveries
             if arrival.steps:
@@ -120,6 +132,8 @@ class _Flush:
             len(arrivals),
             SAID_LIFE_S,
             sum(len(arrival.steps) for _, arrival in stepping),
+            orjson.dumps(lessons) if lessons else b"",
+            MOST_KEPT,
             *events,
         ]
         self.keys += remembered

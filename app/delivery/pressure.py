@@ -1,17 +1,13 @@
 """How much Redis holds for each destination and how full it is, looked at each second and remembered."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from app.delivery.backlog import Lane, lane_depths
-from app.delivery.connection import why_unavailable
 
 _LOOK_EVERY_S: Final = 1.0
 
@@ -35,7 +31,7 @@ class Pressure:
 
 
 class PressureGauge:
-    """Keeps looking in the background; `now()` is the last look, without waiting."""
+    """`now()` is the last look, without waiting."""
 
     def __init__(self, redis: Redis, lanes: Sequence[Lane]) -> None:
         self._redis = redis
@@ -46,24 +42,9 @@ class PressureGauge:
         """What was seen last, at most some seconds ago while Redis answers."""
         return self._last
 
-    @contextlib.asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
-        """Look now and then each second, until the context ends."""
-        task = asyncio.create_task(self._watch())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    async def _watch(self) -> None:
-        while True:
-            try:
-                self._last = await read_pressure(self._redis, self._lanes)
-            except RedisError as failure:  # events are refused by the write itself then
-                log.debug("pressure.unknown", reason=why_unavailable(failure))
-            await asyncio.sleep(_LOOK_EVERY_S)
+    async def look(self) -> None:
+        """Look now. Raises RedisError."""
+        self._last = await read_pressure(self._redis, self._lanes)
 
 
 @dataclass(frozen=True, slots=True)

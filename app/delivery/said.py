@@ -10,19 +10,22 @@ from typing import Any, Final
 
 import orjson
 
-from app.attentive.endpoints import IDENTITY, USER_ATTRIBUTES
+from app.attentive.endpoints import CUSTOM_ATTRIBUTES, IDENTITY, USER_ATTRIBUTES
 
 _BYTES: Final = 12
+_PARTS: Final = {  # of a body: who it is, what is said
+    USER_ATTRIBUTES.name: ("identifiers", "attributes"),
+    CUSTOM_ATTRIBUTES.name: ("user", "properties"),
+}
 
 
 def said(endpoint: str, body: bytes) -> tuple[str, bytes] | None:
     """Whom this call is about and what it says, as digests; None for calls that say something new each time."""
     if endpoint == IDENTITY.name:
         return _digest(endpoint.encode(), body).hex(), _digest(body)
-    if endpoint == USER_ATTRIBUTES.name:
+    if parts := _PARTS.get(endpoint):
         content: dict[str, Any] = orjson.loads(body)
-        person = orjson.dumps(content.get("identifiers"), option=orjson.OPT_SORT_KEYS)
-        facts = orjson.dumps(content.get("attributes"), option=orjson.OPT_SORT_KEYS)
+        person, facts = (orjson.dumps(content.get(part), option=orjson.OPT_SORT_KEYS) for part in parts)
         return _digest(endpoint.encode(), person).hex(), _digest(facts)
     return None
 

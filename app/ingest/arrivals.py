@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -13,6 +13,8 @@ from app.masking import mask_email, mask_id, mask_phone, mask_text
 from app.pipeline import Bury, Decision, Drop, Forward
 from app.segment.events import SegmentEvent
 
+MOST_NOTES: Final = 40  # of one event, in the journal
+
 
 def arrival_of(
     event: SegmentEvent, decision: Decision, *, original: bytes, source: str, received_at: datetime
@@ -21,10 +23,10 @@ def arrival_of(
     facts = _facts(event, source)
     ending = ""
     deliveries: tuple[Delivery, ...] = ()
-    dead_letter = None
+    dead_letter = attributes = None
     match decision:
         case Forward():
-            deliveries = decision.deliveries
+            deliveries, attributes = decision.deliveries, decision.attributes
             facts["decision"] = "forward"
             facts["calls"] = [delivery.endpoint for delivery in deliveries]
         case Drop(reason=reason):
@@ -42,9 +44,12 @@ def arrival_of(
                 received_at=received_at,
             ).to_json()
     if decision.notes:
-        facts["notes"] = [mask_text(note) for note in decision.notes]
+        facts["notes"] = [mask_text(note) for note in decision.notes[:MOST_NOTES]]
+        if (more := len(decision.notes) - MOST_NOTES) > 0:
+            facts["notes"].append(f"and {more} more")
     key = event_key(source, event.message_id)
-    return Arrival(key, event.message_id, orjson.dumps(facts), ending, deliveries, dead_letter)
+    record = orjson.dumps(facts)
+    return Arrival(key, event.message_id, record, ending, deliveries, dead_letter, decision.counts, attributes)
 
 
 def _facts(event: SegmentEvent, source: str) -> dict[str, Any]:

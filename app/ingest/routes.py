@@ -14,6 +14,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.delivery.arrival import Arrival
+from app.delivery.attributes import KnownAttributes
 from app.delivery.connection import QueueUnavailable
 from app.delivery.outbox import Outbox
 from app.ingest.admission import Admission
@@ -24,7 +25,7 @@ from app.ingest.paths import BY_PATH, TrackingPath
 from app.ingest.refusal import SUCCESS, Refused, accepted_body
 from app.ingest.signatures import webhook_id
 from app.metrics import IngestMetrics
-from app.pipeline import Bury, Decision, decide
+from app.pipeline import Bury, Decision, Forward, decide
 from app.privacy.guard import Guard, Inspected
 from app.segment.events import InvalidEvent, parse_event
 
@@ -55,6 +56,7 @@ class TrackingRoutes:
         admission: Admission,
         limits: Limits,
         metrics: IngestMetrics,
+        attributes: KnownAttributes,
     ) -> None:
         self._app = app
         self._write_keys = write_keys
@@ -62,6 +64,7 @@ class TrackingRoutes:
         self._admission = admission
         self._limits = limits
         self._metrics = metrics
+        self._attributes = attributes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -182,10 +185,13 @@ class TrackingRoutes:
                 source=sender.source,
                 received_at=received_at,
                 findings=findings,
+                attributes=self._attributes.of(sender.destination),
             )
         except Exception as bug:  # our mistake must not cost the event: it is kept, with the place that failed
             log.exception("event.undecided", source=sender.source)
             decision = Bury("internal_error", f"{type(bug).__name__} while the event was mapped")
+        if isinstance(decision, Forward) and decision.attributes:
+            self._attributes.learn(sender.destination, decision.attributes)
         return arrival_of(event, decision, original=original, source=sender.source, received_at=received_at)
 
 

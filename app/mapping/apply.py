@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Any
 
 from app.attentive.call import AttentiveCall
-from app.attentive.endpoints import IDENTITY, USER_ATTRIBUTES
+from app.attentive.endpoints import CUSTOM_ATTRIBUTES, IDENTITY, USER_ATTRIBUTES
 from app.identity.identity import Identity
-from app.mapping.attributes import AttributeRules, user_attributes
+from app.mapping.attributes import AttributeGuard, custom_attributes, user_attributes
 from app.mapping.catalogue import Rule
 from app.mapping.fields import ABSENT, Scope
 from app.mapping.users import attribute_identifiers, event_user, identity_link
@@ -19,7 +19,7 @@ def apply_rule(
     event: SegmentEvent,
     identity: Identity,
     occurred_at: datetime,
-    attributes: AttributeRules,
+    guard: AttributeGuard,
     notes: list[str],
 ) -> AttentiveCall | None:
     """The call that `rule` makes of `event`, or None when it would say nothing.
@@ -30,7 +30,9 @@ def apply_rule(
         case IDENTITY.name:
             body = identity_link(identity)
         case USER_ATTRIBUTES.name:
-            body = _attributes_body(event, identity, attributes, notes)
+            body = _user_attributes_body(event, identity, guard, notes)
+        case CUSTOM_ATTRIBUTES.name:
+            body = _custom_attributes_body(event, identity, guard, notes)
         case _:
             body = _event_body(rule, event, identity, occurred_at, notes)
     return None if body is None else AttentiveCall(rule.endpoint, body, rule.priority)
@@ -39,8 +41,7 @@ def apply_rule(
 def _event_body(
     rule: Rule, event: SegmentEvent, identity: Identity, occurred_at: datetime, notes: list[str]
 ) -> dict[str, Any] | None:
-    user = event_user(identity)
-    if not user:
+    if not (user := event_user(identity)):
         return None
     scope = Scope(event, identity, event.properties, "properties.", notes)
     body: dict[str, Any] = {"user": user, "occurredAt": to_wire(occurred_at)}
@@ -51,10 +52,17 @@ def _event_body(
     return body
 
 
-def _attributes_body(
-    event: SegmentEvent, identity: Identity, rules: AttributeRules, notes: list[str]
+def _user_attributes_body(
+    event: SegmentEvent, identity: Identity, guard: AttributeGuard, notes: list[str]
 ) -> dict[str, Any] | None:
-    attributes = user_attributes(event.traits, rules, notes)
-    if attributes is None:
+    attributes = user_attributes(event.traits, guard, notes)
+    return None if attributes is None else {"identifiers": attribute_identifiers(identity), "attributes": attributes}
+
+
+def _custom_attributes_body(
+    event: SegmentEvent, identity: Identity, guard: AttributeGuard, notes: list[str]
+) -> dict[str, Any] | None:
+    if not (user := event_user(identity)):
         return None
-    return {"identifiers": attribute_identifiers(identity), "attributes": attributes}
+    properties = custom_attributes(event.traits, guard, notes)
+    return None if properties is None else {"user": user, "properties": properties}

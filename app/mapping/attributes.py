@@ -1,20 +1,19 @@
-"""Traits of an identify call as Attentive user attributes: the well-known ones by name, the others as custom ones.
+"""Traits of an identify call as Attentive's attributes: v2 with its named fields, or v1, where all are custom ones."""
 
-Source: Segment's reserved traits on the left, Attentive's v2 user attributes on the right.
-"""
-
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from app.identity.extract import IdentityRules
 from app.mapping.cleaning import ATTRIBUTE_NAME_CHARS, ATTRIBUTES, clean_name
+from app.mapping.kinds import Kind, Scalar, as_text, kind_of, suits
+from app.mapping.well_known import PRECISE_LOCATION, named_fields
+from app.value import Value
 
-_COUNTRY = re.compile(r"[A-Za-z]{2,3}")
-_OLDEST: Final = 1000  # years: what is more is no age
 IDENTIFIER_TRAITS: Final = frozenset({"email", "phone", "id", "userId", "anonymousId"})
+NAMES: Final = 100  # Attentive's most, of all people together
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,57 +21,62 @@ class AttributeRules:
     """How one destination wants traits."""
 
     identifiers: frozenset[str] = IdentityRules().traits  # dotted; these say who it is and are no attributes
+    join_lists: bool = True  # a list of scalars becomes text; False: it is left out
+    precise_location: bool = False  # whether latitude and longitude are sent
+    most_names: int | None = NAMES  # different custom attributes that the account may have; None: any number
+    kinds: Mapping[str, Kind] = field(default_factory=dict)  # types that are known without having been seen
 
 
-@dataclass(frozen=True, slots=True)
-class WellKnown:
-    """One named field of Attentive and the traits it is read from, dotted, first present wins."""
+class AttributeGuard(Value, frozen=True, gc=False):
+    """What the account's custom attributes are known to be, held against one event; and what the event adds to that.
 
-    group: str | None  # None: directly under `attributes`
-    name: str
-    traits: tuple[str, ...]
-    kind: str = "text"  # text | date | integer | country
-
-
-WELL_KNOWN: Final = (
-    WellKnown(None, "firstName", ("firstName", "first_name")),
-    WellKnown(None, "lastName", ("lastName", "last_name")),
-    WellKnown("demographic", "language", ("language",)),
-    WellKnown("demographic", "dateOfBirth", ("birthday", "dateOfBirth", "date_of_birth"), "date"),
-    WellKnown("demographic", "age", ("age",), "integer"),
-    WellKnown("demographic", "organization", ("company.name", "organization")),
-    WellKnown("demographic", "title", ("title",)),
-    WellKnown("demographic", "website", ("website",)),
-    WellKnown("location", "address1", ("address.street", "address.address1")),
-    WellKnown("location", "address2", ("address.street2", "address.address2")),
-    WellKnown("location", "city", ("address.city", "city")),
-    WellKnown("location", "state", ("address.state", "state")),
-    WellKnown("location", "zip", ("address.postalCode", "address.postal_code", "address.zip")),
-    WellKnown("location", "country", ("address.country", "country"), "country"),
-    WellKnown("location", "timezone", ("timezone",)),
-)
-
-
-def user_attributes(traits: Mapping[str, Any], rules: AttributeRules, notes: list[str]) -> dict[str, Any] | None:
-    """`attributes` of a v2 user attributes call, or None when the traits say nothing but who it is.
-
-    Custom values are scalars: objects are flattened with `_`, lists of scalars joined with `, `. At most 100 of them.
+    A value of another type than its attribute's is left out alone: Attentive would refuse all it came with, for ever.
     """
-    flat: dict[str, Any] = {}
-    for path, value in _flatten(traits, skip=IDENTIFIER_TRAITS | rules.identifiers, notes=notes):
-        if path in flat:
-            notes.append("traits: a dotted name and a nested one are the same, the first one is sent")
-        else:
-            flat[path] = value
-    attributes: dict[str, Any] = {}
-    for field in WELL_KNOWN:
-        for path in field.traits:
-            if path in flat and (value := _as_kind(flat[path], field.kind)) is not None:
-                target = attributes.setdefault(field.group, {}) if field.group else attributes
-                if field.name not in target:
-                    target[field.name] = value
-                del flat[path]
-    custom: dict[str, Any] = {}
+
+    rules: AttributeRules
+    known: Mapping[str, str]  # name → type, of all people so far
+    first_seen: dict[str, str] = msgspec.field(default_factory=dict)  # the same, of names that were not known
+    counts: list[str] = msgspec.field(default_factory=list)  # fields of the books
+
+    def passed(self, name: str, value: Scalar, notes: list[str]) -> Scalar | None:
+        """The value, in the form to send; None when the account cannot take it."""
+        kind = self.known.get(name)
+        if kind is None and not self._has_room(name):
+            self.counts.append("left_out:names")
+            notes.append(f"traits: {name!r} would be one more than the account's {self.rules.most_names}, left out")
+            return None
+        if (declared := self.rules.kinds.get(name)) == "string":
+            value = as_text(value)
+        if (kind := declared or kind) is not None and not suits(value, kind):
+            self.counts.append(f"left_out:type:{name}")
+            notes.append(f"traits: {name!r} is a {kind} in this account, here it is a {kind_of(value)}, left out")
+            return None
+        if name not in self.known:
+            self.first_seen[name] = kind or kind_of(value)
+        return value
+
+    def _has_room(self, name: str) -> bool:
+        most = self.rules.most_names
+        return most is None or name in self.rules.kinds or len(self.known) + len(self.first_seen) < most
+
+
+def user_attributes(traits: Mapping[str, Any], guard: AttributeGuard, notes: list[str]) -> dict[str, Any] | None:
+    """`attributes` of a v2 user attributes call, or None when the traits say nothing but who it is."""
+    flat = flattened(traits, guard.rules, notes)
+    attributes = named_fields(flat)
+    if custom := _custom(flat, guard, notes):
+        attributes["custom"] = custom
+    return attributes or None
+
+
+def custom_attributes(traits: Mapping[str, Any], guard: AttributeGuard, notes: list[str]) -> dict[str, Any] | None:
+    """`properties` of a v1 custom attributes call, or None when the traits say nothing but who it is."""
+    return _custom(flattened(traits, guard.rules, notes), guard, notes) or None
+
+
+def _custom(flat: Mapping[str, Scalar], guard: AttributeGuard, notes: list[str]) -> dict[str, Scalar]:
+    """At most a hundred, by the names that Attentive takes."""
+    custom: dict[str, Scalar] = {}
     for path, value in flat.items():
         name = clean_name(path.replace(".", "_"))
         if len(name) > ATTRIBUTE_NAME_CHARS:
@@ -82,47 +86,41 @@ def user_attributes(traits: Mapping[str, Any], rules: AttributeRules, notes: lis
         elif len(custom) == ATTRIBUTES:
             notes.append(f"traits: more than {ATTRIBUTES}, the rest is left out")
             break
-        else:
-            custom[name] = value
-    if custom:
-        attributes["custom"] = custom
-    return attributes or None
+        elif (passed := guard.passed(name, value, notes)) is not None:
+            custom[name] = passed
+    return custom
 
 
-def _date_in(text: str) -> str | None:
-    """The day as it is written, whatever zone stands behind it: a birthday does not move."""
-    try:
-        return datetime.fromisoformat(text.strip()).date().isoformat()
-    except ValueError:
-        return None
+def flattened(traits: Mapping[str, Any], rules: AttributeRules, notes: list[str]) -> dict[str, Scalar]:
+    """The traits that are no identifiers, as scalars by dotted path. Blank text says nothing, like null."""
+    flat: dict[str, Scalar] = {}
+    for path, value in _leaves(traits, rules, ""):
+        if isinstance(value, list):
+            value = _joined(value) if rules.join_lists else None
+            if value is None:
+                notes.append(f"traits.{path}: a list, left out")
+                continue
+        if path in PRECISE_LOCATION and not rules.precise_location:
+            notes.append(f"traits.{path}: a precise location, left out")
+        elif path in flat:
+            notes.append("traits: a dotted name and a nested one are the same, the first one is sent")
+        elif not isinstance(value, str) or value.strip():
+            flat[path] = value
+    return flat
 
 
-def _flatten(
-    traits: Mapping[str, Any], *, skip: frozenset[str], notes: list[str], prefix: str = ""
-) -> Iterator[tuple[str, Any]]:
+def _leaves(traits: Mapping[str, Any], rules: AttributeRules, prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in traits.items():
         path = prefix + key
-        if value is None or path in skip or key == "":
+        if value is None or not key or path in IDENTIFIER_TRAITS or path in rules.identifiers:
             continue
         if isinstance(value, dict):
-            yield from _flatten(value, skip=skip, notes=notes, prefix=path + ".")
-        elif isinstance(value, list):
-            if value and all(isinstance(element, str | int | float) for element in value):
-                yield path, ", ".join(map(str, value))
-            else:
-                notes.append("traits: a list of objects, left out")
+            yield from _leaves(value, rules, path + ".")
         else:
             yield path, value
 
 
-def _as_kind(value: Any, kind: str) -> Any:
-    match kind:
-        case "date":
-            return _date_in(value) if isinstance(value, str) else None
-        case "integer":
-            whole = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _OLDEST
-            return int(value) if whole else None
-        case "country":  # ISO 3166-1; a country written out stays a custom attribute
-            return value.upper() if isinstance(value, str) and _COUNTRY.fullmatch(value) else None
-        case _:
-            return (str(value).strip() or None) if isinstance(value, str | int | float) else None
+def _joined(values: list[Any]) -> str | None:
+    """A list of scalars as text: "red, 42, true". None for a list that holds anything else."""
+    given = [value for value in values if value is not None]
+    return ", ".join(map(as_text, given)) if all(isinstance(value, str | int | float) for value in given) else None

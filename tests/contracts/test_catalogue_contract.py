@@ -9,10 +9,14 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from app.attentive.endpoints import BY_NAME, ENDPOINTS, SUBSCRIBE, Endpoint
+from app.config.attributes import Attributes
+from app.config.destination import Destination
 from app.mapping.catalogue import CATALOGUE, Rule
 from app.pipeline import Bury, Forward
+from app.topology import plan_of
 from tests.builders import EMAIL, PHONE, USER_ID, WHEN, Raw, about, body_of, calls, decided, identify, page, track
 from tests.contracts.attentive_contract import OURS, VENDOR_FILES, Contract
 
@@ -454,6 +458,10 @@ class TestPage:
         ]
 
 
+ONE_ACCOUNT: Final = Destination(api_token=SecretStr("token"), attributes=Attributes(endpoint="v1"))
+FIRST_VERSION: Final = plan_of(ONE_ACCOUNT)
+
+
 class TestIdentify:
     def test_becomes_an_identity_call_and_user_attributes(self) -> None:
         raw = identify(
@@ -525,12 +533,31 @@ class TestIdentify:
                             "points": 24,
                             "vip": True,
                             "interests": "tents, maps",
-                            "address_state": "",
                         },
                     },
                 },
             ),
         ]
+
+    def test_becomes_custom_attributes_of_the_first_version_where_that_is_wanted(self) -> None:
+        raw = identify({"email": EMAIL, "firstName": "Ada", "address": {"city": "London"}, "vip": True}, userId=USER_ID)
+        assert calls(raw, plan=FIRST_VERSION)[1:] == [
+            (
+                "custom-attributes",
+                {
+                    "user": {"email": EMAIL, "externalIdentifiers": {"clientUserId": USER_ID}},
+                    "properties": {"firstName": "Ada", "address_city": "London", "vip": True},
+                },
+            )
+        ]
+
+    @pytest.mark.parametrize("who", WHO)
+    def test_keeps_the_contracts_in_the_first_version_too(self, who: dict[str, str], vendor: Contract) -> None:
+        raw = about(identify(), **who)
+        raw["traits"] |= TRAITS
+        (sent,) = [each for each in calls(raw, plan=FIRST_VERSION) if each[0] == "custom-attributes"]
+        path = BY_NAME[sent[0]].path
+        assert ours().errors("POST", path, sent[1]) + vendor.errors("POST", path, sent[1]) == []
 
     @pytest.mark.parametrize(
         ("raw", "endpoints"),

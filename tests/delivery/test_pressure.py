@@ -1,45 +1,22 @@
 """How much Redis holds and how full it is, as a real Redis tells it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
-import structlog
 from redis.asyncio import Redis
 
 from app.delivery.backlog import Lane
 from app.delivery.connection import open_redis
 from app.delivery.pressure import BacklogSize, Pressure, PressureGauge, read_pressure
-from app.embedded import embedded_redis
+from app.delivery.watch import watching
 
 ORDERS: Final = Lane("acme", "purchase")
 VIEWS: Final = Lane("acme", "product-view")
 OTHERS: Final = Lane("other", "purchase")
 LANES: Final = (ORDERS, VIEWS, OTHERS)
 NOTHING: Final = BacklogSize(0, 0)
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with embedded_redis(tmp_path_factory.mktemp("pressure")) as url:
-        yield url
-
-
-@pytest.fixture
-async def redis(url: str) -> AsyncIterator[Redis]:
-    client = open_redis(url)
-    await client.flushall()
-    await client.config_set("maxmemory", 0)
-    yield client
-    await client.aclose(close_connection_pool=True)
-
-
-@pytest.fixture
-def logged() -> Iterator[list[MutableMapping[str, Any]]]:
-    with structlog.testing.capture_logs() as entries:
-        yield entries
 
 
 async def add(redis: Redis, lane: Lane, *, priority: int = 0, calls: int = 1, size: int = 10) -> None:
@@ -99,7 +76,7 @@ class TestTheGauge:
 
     async def test_keeps_looking(self, redis: Redis) -> None:
         gauge = PressureGauge(redis, LANES)
-        async with gauge.watching():
+        async with watching(gauge.look):
             await until(lambda: gauge.now().backlog == {"acme": NOTHING, "other": NOTHING}, "it looks once")
             await add(redis, ORDERS, calls=7)
             await until(lambda: gauge.now().backlog["acme"].deliveries == 7, "it looks again")
@@ -109,7 +86,7 @@ class TestTheGauge:
     ) -> None:
         gauge = PressureGauge(redis, LANES)
         await add(redis, ORDERS, calls=7)
-        async with gauge.watching():
+        async with watching(gauge.look):
             await until(lambda: bool(gauge.now().backlog), "it looks once")
             seen = gauge.now()
             await redis.set(VIEWS.keys.streams[2], b"no stream")  # what makes every look fail
@@ -118,7 +95,7 @@ class TestTheGauge:
             assert gauge.now() is seen
             await redis.delete(VIEWS.keys.streams[2])
             await until(lambda: gauge.now().backlog["acme"].deliveries == 8, "it looks again")
-        assert {(entry["event"], entry["reason"]) for entry in logged} == {("pressure.unknown", "redis_error")}
+        assert {(entry["event"], entry["reason"]) for entry in logged} == {("watch.blind", "redis_error")}
 
     async def test_of_a_redis_that_is_away_shows_no_pressure_and_ends_quietly(
         self, tmp_path: Path, logged: list[MutableMapping[str, Any]]
@@ -126,7 +103,7 @@ class TestTheGauge:
         """The write itself tells trackers to come again."""
         nobody = open_redis(f"unix://{tmp_path}/nobody.sock")
         gauge = PressureGauge(nobody, LANES)
-        async with gauge.watching():
+        async with watching(gauge.look):
             await until(lambda: len(logged) > 0, "it fails once")
             assert gauge.now() == Pressure()
         await nobody.aclose(close_connection_pool=True)

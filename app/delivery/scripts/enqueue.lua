@@ -2,18 +2,21 @@
 -- about a person, appends the others to their lanes, and enters in memory what they tell of people.
 -- In one step, because deduplicating in one and appending in another loses the event when the process dies in between.
 --
--- KEYS  seen sets (current first), journal, dead, books, parts; then per lane: high, normal, low, lease, turn; then what
---       was last said to whom; then what memory.lua wants
+-- KEYS  seen sets (current first), journal, dead, books, parts, attributes; then per lane: high, normal, low, lease, turn;
+--       then what was last said to whom; then what memory.lua wants
 -- ARGV  number of seen sets, their life in s, journal length, number of lanes, number of events, life of what was said in
---       s, number of memory's steps; then per event: event key, message id, journal record, ending ('' while it waits,
+--       s, number of memory's steps; what events count and which attributes they are the first to have, as JSON by number of
+--       the event (from 1), {"1": {"counts": [field of the books, …], "attributes": {name: type, …}}}, or ''; how many
+--       attributes are kept; then per event: event key, message id, journal record, ending ('' while it waits,
 --       else a field of the books), number of entries, and per entry: index into KEYS of its stream, payload, number of
 --       what was last said (from 1; 0: not remembered), digest of what this says; then per step: number of its event
 --       (from 1), the step as JSON
 -- Returns  how many were repeats, then for each lane without a drain: its number (from 0), its turn;
 --          or, with nothing done: 'more', the NAMEs of records that are needed among KEYS too
 local seen_sets = tonumber(ARGV[1])
-local fixed = seen_sets + 4
-local journal, dead, books, parts = KEYS[seen_sets + 1], KEYS[seen_sets + 2], KEYS[seen_sets + 3], KEYS[fixed]
+local fixed = seen_sets + 5
+local journal, dead, books = KEYS[seen_sets + 1], KEYS[seen_sets + 2], KEYS[seen_sets + 3]
+local parts, attributes = KEYS[seen_sets + 4], KEYS[fixed]
 local lanes, events = tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local function seen_before(key)
@@ -66,7 +69,16 @@ local function remember(event, message_id, entries, ending)
   return first, last, ending
 end
 
-local repeats, unchanged, endings, arg = 0, 0, {}, 8
+local lessons = ARGV[8] ~= '' and cjson.decode(ARGV[8]) or {}
+
+local function learn(lesson)
+  for _, field in ipairs(lesson.counts) do redis.call('HINCRBY', books, field, 1) end
+  for name, kind in pairs(lesson.attributes) do
+    if redis.call('HLEN', attributes) < tonumber(ARGV[9]) then redis.call('HSETNX', attributes, name, kind) end
+  end
+end
+
+local repeats, unchanged, endings, arg = 0, 0, {}, 10
 for event = 1, events do
   local key, message_id, record, ending = ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3]
   local entries = tonumber(ARGV[arg + 4])
@@ -76,6 +88,7 @@ for event = 1, events do
     redis.call('XADD', journal, 'MAXLEN', '~', ARGV[3], '*', 'm', message_id, 's', 'repeat', 'd', '')
   else
     redis.call('XADD', journal, 'MAXLEN', '~', ARGV[3], '*', 'm', message_id, 's', 'received', 'd', record)
+    if lessons[tostring(event)] then learn(lessons[tostring(event)]) end
     local appended = 0
     local first, last = 1, entries
     if steps_of[event] then first, last, ending = remember(event, message_id, entries, ending) end
