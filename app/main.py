@@ -47,7 +47,12 @@ def create_app(settings: Settings, topology: Topology) -> ASGIApp:
     registry = CollectorRegistry()
     paces = all_paces(topology)
     waker = Waker(redis)
-    outbox = Outbox(redis, wake=waker.hint, journal_entries=settings.journal_entries)
+    outbox = Outbox(
+        redis,
+        wake=waker.hint,
+        journal_entries=settings.journal_entries,
+        replicas=settings.wait_for_replicas,
+    )
     gauge = PressureGauge(redis, list(paces))
     attributes = KnownAttributes(redis, all_warnings(topology))
     write_keys = WriteKeys(all_senders(topology))

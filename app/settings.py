@@ -8,15 +8,15 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.config.topology import Topology, load_file
-from app.config.values import ATTENTIVE_URL, BadSettings, BaseUrl, Region, read_secret, sentence, url_parts
+from app.config.values import ATTENTIVE_URL, BadSettings, BaseUrl, Region, read_secret, sentence
+from app.redis_url import parse_redis_url
 
 DEFAULT_DESTINATION: Final = "attentive"
 DEFAULT_SOURCE: Final = "default"
 
 
 def _redis_url(url: SecretStr) -> SecretStr:
-    if url_parts(url.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
+    parse_redis_url(url.get_secret_value())
     return url
 
 
@@ -26,7 +26,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore", populate_by_name=True)
 
     redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] = Field(
-        SecretStr("redis://127.0.0.1:6379/0"), description="the queue: redis://, rediss:// (TLS) or unix:// URL"
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="the queue: redis://, rediss:// (TLS), unix://, redis+sentinel://",
     )
     config: Path | None = Field(
         None, description="YAML file with sources and destinations; else the next three are used"
@@ -48,6 +49,9 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65535, description="port the gateway listens on")
     worker_host: str = Field("127.0.0.1", description="address of a worker's health and metrics pages")
     worker_port: int = Field(8081, ge=0, le=65535, description="port of a worker's health and metrics pages; 0: any")
+    wait_for_replicas: int = Field(
+        0, ge=0, le=10, description="replicas of Redis that must have an event before it is acknowledged; 0: none"
+    )
     require_durable_redis: bool = Field(
         False, description="refuse to start on a Redis that may lose what it was given (else a loud warning)"
     )

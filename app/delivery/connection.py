@@ -1,6 +1,6 @@
 """The connection to Redis, and whether that Redis keeps what it is given."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,15 @@ import orjson
 from arq.connections import ArqRedis
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.sentinel import (
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+
+from app.redis_url import Sentinels, parse_redis_url
 
 CONNECT_S = 2.0
 ANSWER_S = 5.0  # longer than any script here takes, shorter than trackers wait
@@ -19,23 +27,46 @@ class QueueUnavailable(Exception):  # noqa: N818 - it becomes a 503, after which
     """Redis cannot take events now. `reason` is a stable code."""
 
     def __init__(self, reason: str) -> None:
-        """`reason`: redis_unreachable, redis_full, redis_read_only or redis_error."""
+        """`reason`: redis_unreachable, redis_full, redis_read_only, redis_not_replicated or redis_error."""
         super().__init__(reason)
         self.reason = reason
 
 
 def open_redis(url: str, *, connections: int = 64) -> ArqRedis:
-    """A client for `url` (redis://, rediss:// or unix://). Nothing is connected yet."""
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=ANSWER_S,
-        socket_connect_timeout=CONNECT_S,
-        socket_timeout=ANSWER_S,
-        health_check_interval=15,
-    )
+    """A client for `url`, as redis_url.py reads it. Nothing is connected yet."""
+    address = parse_redis_url(url)
+    options: dict[str, Any] = {
+        "max_connections": connections,
+        "timeout": ANSWER_S,
+        "socket_connect_timeout": CONNECT_S,
+        "socket_timeout": ANSWER_S,
+        "health_check_interval": 15,
+    }
+    if isinstance(address, Sentinels):
+        pool: BlockingConnectionPool = _pool_behind(address, options)
+    else:
+        pool = BlockingConnectionPool.from_url(address, **options)
     pool.connection_class = _packing_in_c(pool.connection_class)
     return ArqRedis(pool, job_serializer=orjson.dumps, job_deserializer=orjson.loads)
+
+
+class FailoverPool(BlockingConnectionPool, SentinelConnectionPool):
+    """Connections to the primary, whose address is asked of Sentinel for each new one: a failover needs no restart."""
+
+
+def _pool_behind(sentinels: Sentinels, options: Mapping[str, Any]) -> FailoverPool:
+    asking = {"socket_connect_timeout": CONNECT_S, "socket_timeout": CONNECT_S, "ssl": sentinels.tls}
+    return FailoverPool(
+        service_name=sentinels.service,
+        sentinel_manager=Sentinel(  # type: ignore[no-untyped-call]
+            sentinels.hosts, sentinel_kwargs={**asking, "password": sentinels.sentinel_password}
+        ),
+        connection_class=SentinelManagedSSLConnection if sentinels.tls else SentinelManagedConnection,
+        db=sentinels.database,
+        username=sentinels.username,
+        password=sentinels.password,
+        **options,
+    )
 
 
 def _packing_in_c(connection: type[AbstractConnection]) -> type[AbstractConnection]:

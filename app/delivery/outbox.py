@@ -18,6 +18,7 @@ from app.delivery.keys import SAID_LIFE_S, SEEN_BUCKET_S, SEEN_BUCKETS, Destinat
 from app.delivery.said import said
 from app.delivery.script import Argument, Script
 
+REPLICATED_WITHIN_MS: Final = 2000  # well within the time a tracker waits
 EVENTS_PER_FLUSH: Final = 256  # Redis takes about 20 µs for one, and does nothing else meanwhile
 _ENQUEUE = Script("enqueue", after=("memory",))
 _HELD: Final = "dropped:join_held"  # how an event ends of which nothing is left without the call that is held
@@ -31,9 +32,13 @@ Wake = Callable[[str, str, int], None]  # destination, endpoint, turn
 class Outbox:
     """Takes decided events, and answers when Redis has acknowledged them."""
 
-    def __init__(self, redis: Redis, *, wake: Wake, journal_entries: int) -> None:
-        """`wake` is told of each lane that got something and has no drain; `journal_entries` bounds the journal."""
+    def __init__(self, redis: Redis, *, wake: Wake, journal_entries: int, replicas: int = 0) -> None:
+        """`wake` is told of each lane that got something and has no drain; `journal_entries` bounds the journal.
+
+        So many `replicas` must have an event before it counts as kept.
+        """
         self._redis = redis
+        self._replicas = replicas
         self._wake = wake
         self._journal_entries = journal_entries
         self._commit = GroupCommit(self._write, most=EVENTS_PER_FLUSH, size=_events)
@@ -51,29 +56,37 @@ class Outbox:
         for destination, arrivals in requests:
             by_destination.setdefault(destination, []).extend(arrivals)
         flushes = [_Flush(name, arrivals, self._journal_entries) for name, arrivals in by_destination.items()]
+        verdicts: dict[str, BaseException | None] = {}
+        while flushes:
+            answers, replicated = await self._send(flushes)
+            again = []
+            for flush, answer in zip(flushes, answers, strict=True):
+                if flush.wants_another_go(answer):
+                    again.append(flush)
+                else:
+                    verdicts[flush.destination] = self._conclude(flush, answer, replicated=replicated)
+            flushes = again
+        return [verdicts[destination] for destination, _ in requests]
+
+    async def _send(self, flushes: Sequence["_Flush"]) -> tuple[list[Any], bool]:
+        """What Redis answers to each, in one round trip, and whether enough replicas have it all."""
         async with self._redis.pipeline(transaction=False) as pipeline:
             for flush in flushes:
-                _ENQUEUE.queue(pipeline, flush.keys, flush.args)
+                _ENQUEUE.queue(pipeline, flush.keys, flush.args, with_text=flush.with_text)
+            if self._replicas:
+                pipeline.execute_command("WAIT", self._replicas, REPLICATED_WITHIN_MS)
             try:
                 answers = await pipeline.execute(raise_on_error=False)
             except RedisError as failure:
-                answers = [failure] * len(flushes)
-        verdicts = {
-            flush.destination: await self._conclude(flush, answer)
-            for flush, answer in zip(flushes, answers, strict=True)
-        }
-        return [verdicts[destination] for destination, _ in requests]
+                return [failure] * len(flushes), True
+        if not self._replicas:
+            return answers, True
+        *answers, replicas = answers
+        return answers, not isinstance(replicas, RedisError) and replicas >= self._replicas
 
-    async def _conclude(self, flush: "_Flush", answer: Any) -> BaseException | None:
-        while isinstance(answer, NoScriptError) or (isinstance(answer, list) and answer[0] == b"more"):
-            if isinstance(answer, list):  # an alias leads to records that nobody has named: the script wants their keys
-                flush.add_records(answer[1])
-            try:
-                answer = await _ENQUEUE.run(self._redis, flush.keys, flush.args)
-            except RedisError as failure:
-                answer = failure
-        if isinstance(answer, RedisError):
-            reason = why_unavailable(answer)
+    def _conclude(self, flush: "_Flush", answer: Any, *, replicated: bool) -> BaseException | None:
+        if isinstance(answer, RedisError) or not replicated:
+            reason = why_unavailable(answer) if isinstance(answer, RedisError) else "redis_not_replicated"
             log.error("outbox.refused", destination=flush.destination, reason=reason, events=len(flush.arrivals))
             return QueueUnavailable(reason)
         for lane, turn in zip(answer[1::2], answer[2::2], strict=True):
@@ -89,6 +102,7 @@ class _Flush:
         now_s = time.time()
         self.destination = destination
         self.arrivals = arrivals
+        self.with_text = False  # whether Redis must be told the script itself
         self.keys = [
             *shared.seen(now_s),
             shared.journal,
@@ -155,9 +169,15 @@ class _Flush:
             for step in arrival.steps:
                 self.args += (number, step.to_json(self._shared, place, now_s=now_s, calls=calls, ending=ending))
 
-    def add_records(self, names: Sequence[bytes]) -> None:
-        """More of memory's records among the keys."""
-        self.keys += dict.fromkeys(self._shared.memory(name.decode()) for name in names)
+    def wants_another_go(self, answer: Any) -> bool:
+        """Whether Redis did nothing yet and has said what it lacks: the script's text, or keys. They are there now."""
+        if isinstance(answer, NoScriptError):
+            self.with_text = True
+            return True
+        if isinstance(answer, list) and answer[0] == b"more":  # an alias leads to records that nobody has named
+            self.keys += dict.fromkeys(self._shared.memory(name.decode()) for name in answer[1])
+            return True
+        return False
 
 
 def _said_by(delivery: Delivery, shared: DestinationKeys, remembered: dict[str, int]) -> tuple[Argument, Argument]:

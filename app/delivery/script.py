@@ -29,9 +29,14 @@ class Script:
         except NoScriptError:
             return await cast(Answer, redis.eval(self._text, len(keys), *keys, *_sent(args)))
 
-    def queue(self, pipeline: Pipeline, keys: Sequence[str], args: Sequence[Argument]) -> None:
-        """Add a run to `pipeline`; its result is NoScriptError where `run` would have sent the text."""
-        pipeline.evalsha(self._sha, len(keys), *keys, *_sent(args))
+    def queue(
+        self, pipeline: Pipeline, keys: Sequence[str], args: Sequence[Argument], *, with_text: bool = False
+    ) -> None:
+        """Add a run to `pipeline`; its result is NoScriptError where Redis must be sent the text first."""
+        if with_text:
+            pipeline.eval(self._text, len(keys), *keys, *_sent(args))
+        else:
+            pipeline.evalsha(self._sha, len(keys), *keys, *_sent(args))
 
 
 def _text(name: str) -> str:
