@@ -1,7 +1,7 @@
 """What only Redis knows, as metrics: books, lanes, holds, and Redis itself. The same whichever process is asked."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 from prometheus_client.core import Metric
 from redis.asyncio import Redis
@@ -11,6 +11,7 @@ from app.delivery.attributes import read_attributes
 from app.delivery.backlog import LaneDepth
 from app.delivery.books import read_books
 from app.delivery.dead_letters import count_letters
+from app.delivery.memory import count_people
 from app.delivery.pressure import read_memory
 from app.delivery.waiting import oldest_receipts
 from app.delivery.workload import LaneWork, seconds_of_work
@@ -23,7 +24,7 @@ async def book_families(redis: Redis, destinations: Sequence[str]) -> list[Metri
     unchanged, letters = metrics.unchanged_family(), metrics.dead_letters_family()
     unknown = metrics.unknown_family()
     attributes, left_out = metrics.attributes_family()
-    large = metrics.large_family()
+    large, joins = metrics.large_family(), metrics.joins_family()
     known = await read_attributes(redis, destinations)
     kept = await count_letters(redis, destinations)
     for books, count in zip(await read_books(redis, destinations), kept, strict=True):
@@ -48,7 +49,18 @@ async def book_families(redis: Redis, destinations: Sequence[str]) -> list[Metri
             left_out.add_metric([*labels, reason, mask_text(name)], number)
         for endpoint, number in books.large.items():
             large.add_metric([*labels, endpoint], number)
-    return [received, replayed, ended, waiting, unchanged, unknown, letters, attributes, left_out, large]
+        for (source, verdict), number in books.joins.items():
+            joins.add_metric([*labels, source, verdict], number)
+    return [received, replayed, ended, waiting, unchanged, unknown, letters, attributes, left_out, large, joins]
+
+
+async def people_family(redis: Redis, memories: Mapping[tuple[str, str], timedelta]) -> Metric:
+    """How many ids memory knows. `memories`: destination and source, and how long is remembered. Raises RedisError."""
+    family = metrics.people_family()
+    counts = await count_people(redis, memories)
+    for where, count in zip(memories, counts, strict=True):
+        family.add_metric(list(where), count)
+    return family
 
 
 async def lane_families(

@@ -1,7 +1,8 @@
 """/healthz, /readyz, /metrics and /scaling, the same on the gateway and on every worker."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -16,7 +17,7 @@ from app.delivery.backlog import Lane, LaneDepth, lane_depths
 from app.delivery.connection import why_unavailable
 from app.delivery.pace import Pace
 from app.delivery.workload import WINDOW_S, LaneWork, read_workload, seconds_of_work
-from app.gauges import book_families, lane_families, redis_families
+from app.gauges import book_families, lane_families, people_family, redis_families
 
 _PROBE_KEY = "gateway:probe"
 _PROBE_LIFE_MS = 60_000
@@ -32,6 +33,7 @@ class Observed:
     paces: Mapping[Lane, Pace]  # of every lane there is
     registry: CollectorRegistry
     one_worker: float  # calls per second
+    memories: Mapping[tuple[str, str], timedelta] = field(default_factory=dict)  # destination and source: how long
 
     @property
     def destinations(self) -> list[str]:
@@ -99,6 +101,7 @@ async def _read_families(observed: Observed) -> list[Metric]:
         metrics.redis_up(True),
         *await redis_families(observed.redis),
         *await book_families(observed.redis, observed.destinations),
+        await people_family(observed.redis, observed.memories),
         *await lane_families(observed.redis, depths, work, observed.one_worker),
     ]
 

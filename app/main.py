@@ -19,6 +19,7 @@ from app.config.topology import Topology
 from app.config.values import BadSettings
 from app.delivery.attributes import KnownAttributes
 from app.delivery.connection import check_durability, open_redis, why_unavailable
+from app.delivery.memory import Recall
 from app.delivery.outbox import Outbox
 from app.delivery.pressure import PressureGauge
 from app.delivery.wake import Waker
@@ -34,7 +35,7 @@ from app.logs import set_up_logging
 from app.metrics import IngestMetrics
 from app.openapi import describe_tracking
 from app.settings import Settings, load_settings
-from app.topology import all_origins, all_paces, all_senders, all_warnings, load_topology
+from app.topology import all_memories, all_origins, all_paces, all_senders, all_warnings, load_topology
 
 log = structlog.get_logger()
 
@@ -69,11 +70,13 @@ def create_app(settings: Settings, topology: Topology) -> ASGIApp:
         await redis.aclose(close_connection_pool=True)
         log.info("gateway.stopped")
 
-    api = create_api(Observed(redis, paces, registry, settings.worker_calls_per_second), write_keys, lifespan)
+    observed = Observed(redis, paces, registry, settings.worker_calls_per_second, all_memories(topology))
+    api = create_api(observed, write_keys, lifespan)
     tracking = TrackingRoutes(
         api,
         write_keys=write_keys,
         outbox=outbox,
+        recall=Recall(redis),
         admission=Admission(
             Ceilings(settings.max_backlog_events, settings.max_backlog_bytes, settings.max_memory_share), gauge.now
         ),

@@ -34,6 +34,12 @@ class IngestMetrics:
             ["source", "check", "action"],
             registry=registry,
         )
+        self._enriched = Counter(
+            "gateway_events_enriched",
+            "Events to which memory added whom they are about, by source",
+            ["source"],
+            registry=registry,
+        )
         self._by_key: dict[tuple[str, int], Counter] = {}
         self._by_answer: dict[tuple[str, int], Counter] = {}
 
@@ -56,6 +62,10 @@ class IngestMetrics:
     def withheld(self, source: str, check: str, action: str) -> None:
         """The privacy guard withheld something."""
         self._withheld.labels(source, check, action).inc()
+
+    def enriched(self, source: str, events: int) -> None:
+        """Memory knew the people of these events."""
+        self._enriched.labels(source).inc(events)
 
     def refused(self, code: str) -> None:
         """A request or an event was refused."""
@@ -153,6 +163,24 @@ def large_family() -> CounterMetricFamily:
     """An empty family for calls that Attentive may find too large."""
     return CounterMetricFamily(
         "gateway_calls_large", "Calls of more than 256 KiB that were sent", labels=["destination", "endpoint"]
+    )
+
+
+def joins_family() -> CounterMetricFamily:
+    """An empty family for identify calls that would make two people one, by what was done with them."""
+    return CounterMetricFamily(
+        "gateway_joins",
+        "Identify calls that name identifiers of two known people, by verdict: send or hold",
+        labels=["destination", "source", "verdict"],
+    )
+
+
+def people_family() -> GaugeMetricFamily:
+    """An empty family for how much memory knows."""
+    return GaugeMetricFamily(
+        "gateway_people_remembered",
+        "User ids (and anonymous ids, where they are) under which memory knows somebody; an estimate",
+        labels=["destination", "source"],
     )
 
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from app.delivery.delivery import HORIZON, Delivery
 from app.identity.extract import IdentityRules, extract_identity
+from app.identity.memory import Facts, MemoryRules, contact_alone, with_memory
 from app.mapping.apply import apply_rule
 from app.mapping.attributes import AttributeGuard, AttributeRules
 from app.mapping.catalogue import Catalogue
@@ -37,6 +38,7 @@ class DropReason(StrEnum):
     NOT_FORWARDED = "not_forwarded"  # no rule for this type of call
     EVENT_NOT_ALLOWED = "event_not_allowed"  # a custom event that the settings do not let through
     NOTHING_TO_SAY = "nothing_to_say"  # an identify with one identifier and no traits
+    JOIN_HELD = "join_held"  # an identity link that would make two people one, where the settings hold such links
     INTEGRATIONS = "integrations"  # the sender excluded Attentive in `integrations`
     PRIVACY = "privacy"  # it held what the settings let no event hold
 
@@ -79,6 +81,8 @@ class Plan:
     attributes: AttributeRules = field(default_factory=AttributeRules)
     oldest: timedelta | None = HORIZON  # an event that arrives older than this is not sent; None: whatever its age
     guard: Guard = field(default_factory=Guard)  # asked before the event is parsed
+    memory: MemoryRules = field(default_factory=MemoryRules)  # of the source
+    joins: Literal["send", "hold"] = "send"  # an identify that names identifiers of two people
 
 
 def decide(
@@ -90,22 +94,27 @@ def decide(
     received_at: datetime,
     findings: Sequence[Finding] = (),
     attributes: Mapping[str, str] = NOTHING,
+    remembered: Facts = NOTHING,
+    apart: bool = False,
 ) -> Decision:
     """Everything decided about one event that the guard let through, with these `findings`.
 
     `original` is its JSON, kept in its deliveries; `received_at` is UTC; `attributes` are the custom attributes that
-    the account is known to have, with their types.
+    the account is known to have, with their types; `remembered` is what memory knows of its person. `apart`: the person
+    is named in a way that ties nobody to another.
     """
     withheld = tuple(map(str, findings[:NOTED_FINDINGS])) if findings else ()
     if findings and any(finding.action is Action.DROP_EVENT for finding in findings):
         return Drop(DropReason.PRIVACY, withheld)
     if not _wanted(event):
         return Drop(DropReason.INTEGRATIONS, withheld)
-    found = extract_identity(event, plan.identity)
+    found = with_memory(extract_identity(event, plan.identity), remembered, plan.identity)
     notes = [*withheld, *found.notes]
-    if found.identity is None:
+    if (identity := found.identity) is None:
         return Drop(DropReason.UNUSABLE_IDENTITY if found.named else DropReason.NO_IDENTITY, tuple(notes))
-    if not found.identity.has(plan.identity.primary):
+    if apart:
+        identity = contact_alone(identity)
+    if not identity.has(plan.identity.primary):
         return Drop(DropReason.NO_PRIMARY_IDENTIFIER, tuple(notes))
     rules = plan.catalogue.rules_for(event)
     if not rules:
@@ -118,7 +127,7 @@ def decide(
         return Bury("too_old", "occurred too long before it arrived to be of use", tuple(notes))
     guard = AttributeGuard(plan.attributes, attributes)
     try:
-        calls = [call for rule in rules if (call := apply_rule(rule, event, found.identity, moment, guard, notes))]
+        calls = [call for rule in rules if (call := apply_rule(rule, event, identity, moment, guard, notes))]
         bodies = [written(call, notes, guard.counts) for call in calls]
     except Unmappable as verdict:
         return Bury("unmappable", f"{verdict.reason}: {verdict.detail}", tuple(notes), tuple(guard.counts))

@@ -1,15 +1,18 @@
 """From settings to the parts that are handed them: lanes, senders, and what each destination wants."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Literal
 
 from app.attentive.endpoints import BY_NAME, CUSTOM_ATTRIBUTES, ENDPOINTS, USER_ATTRIBUTES
 from app.config.destination import Destination
+from app.config.source import Source
 from app.config.topology import Topology
 from app.delivery.backlog import Lane
 from app.delivery.pace import Pace
 from app.delivery.unknown import WhenUnknown, default_policy
 from app.identity.extract import IdentityRules
+from app.identity.memory import MemoryRules
 from app.ingest.admission import RateLimit
 from app.ingest.auth import Sender
 from app.ingest.cors import Origins
@@ -70,7 +73,7 @@ def all_senders(topology: Topology) -> dict[str, Sender]:
         first = Sender(
             source=name,
             destination=source.destination,
-            plan=plans[source.destination],
+            plan=replace(plans[source.destination], memory=_memory_rules(source)),
             origins=None if "*" in source.origins else Origins(source.origins),
             signing=signing,
             limit=RateLimit(source.events_per_second) if source.events_per_second else None,
@@ -89,6 +92,24 @@ def all_warnings(topology: Topology) -> dict[str, int]:
 def all_origins(topology: Topology) -> Origins:
     """The web pages that may post to any source."""
     return Origins(origin for source in topology.sources.values() for origin in source.origins)
+
+
+def all_memories(topology: Topology) -> dict[tuple[str, str], timedelta]:
+    """Destination and source of each memory there is, and how long it lasts."""
+    rules = {(source.destination, name): _memory_rules(source) for name, source in topology.sources.items()}
+    return {where: each.life for where, each in rules.items() if each.user_id or each.anonymous_id}
+
+
+def _memory_rules(source: Source) -> MemoryRules:
+    return MemoryRules(source.memory.user_id, source.memory.anonymous_id, timedelta(days=source.memory.days))
+
+
+def plan_for(topology: Topology, destination: str, source: str) -> Plan:
+    """What is to be done with events of this source, which may be gone from the settings: then without its memory."""
+    plan = plan_of(topology.destinations[destination])
+    sender = topology.sources.get(source)
+    memory = MemoryRules(user_id=False) if sender is None else _memory_rules(sender)
+    return replace(plan, memory=memory)
 
 
 def plan_of(destination: Destination) -> Plan:
@@ -113,6 +134,7 @@ def plan_of(destination: Destination) -> Plan:
             kinds=destination.attributes.types,
         ),
         guard=Guard(_policy(destination, identity)),
+        joins=destination.joins,
     )
 
 

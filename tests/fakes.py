@@ -1,7 +1,7 @@
 """Stand-ins for what a test does not want to be real. They are handed in where the real ones would be."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -19,7 +19,9 @@ from starlette.types import ASGIApp
 from app.delivery.arrival import Arrival
 from app.delivery.attributes import KnownAttributes
 from app.delivery.connection import QueueUnavailable
+from app.delivery.memory import Recall
 from app.delivery.outbox import Outbox
+from app.delivery.people import Remembered
 from app.delivery.pressure import Pressure
 from app.health import Observed
 from app.ingest.admission import Admission, Ceilings
@@ -80,6 +82,21 @@ class FakeOutbox:
         return b"".join([*sent, *(each.record + (each.dead_letter or b"") for each in self.arrivals)])
 
 
+@dataclass
+class FakeRecall:
+    """Knows the people it is given, by name, or nobody while `away` says why."""
+
+    away: str | None = None
+    known: dict[str, Remembered] = field(default_factory=dict)
+    asked: list[set[str]] = field(default_factory=list)  # by request
+
+    async def people(self, destination: str, names: Collection[str]) -> dict[str, Remembered]:
+        if self.away is not None:
+            raise QueueUnavailable(self.away)
+        self.asked.append(set(names))
+        return {name: self.known[name] for name in names if name in self.known}
+
+
 @dataclass(frozen=True)
 class Door:
     """The tracking routes in front of a fake outbox, and a tracker that posts to them."""
@@ -88,6 +105,7 @@ class Door:
     outbox: FakeOutbox
     http: httpx.AsyncClient
     registry: CollectorRegistry
+    recall: FakeRecall
 
     async def post(self, path: str, content: Any, *, key: str | None = WRITE_KEY, **options: Any) -> httpx.Response:
         """Post JSON (or bytes as they are), with the write key as the Basic user name."""
@@ -139,7 +157,7 @@ def open_door(
     wrap: Callable[[Any], Any] = lambda app: app,
 ) -> Door:
     """A door with two sources: `WRITE_KEY` for "shop" and `OTHER_KEY` for "app", of "acme" and "other"."""
-    outbox, registry = FakeOutbox(), CollectorRegistry()
+    outbox, recall, registry = FakeOutbox(), FakeRecall(), CollectorRegistry()
     write_keys = WriteKeys(
         senders
         or {
@@ -151,6 +169,7 @@ def open_door(
         beneath(write_keys),
         write_keys=write_keys,
         outbox=cast(Outbox, outbox),
+        recall=cast(Recall, recall),
         admission=admission or Admission(UNBOUNDED, Pressure),
         limits=limits or Limits(),
         metrics=IngestMetrics(registry),
@@ -160,4 +179,4 @@ def open_door(
     client = httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://gateway", headers={"Origin": ORIGIN}
     )
-    return Door(app, outbox, client, registry)
+    return Door(app, outbox, client, registry, recall)

@@ -17,7 +17,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 LEAVES: Final = frozenset[str]()
 FREE_FOR_ALL: Final = frozenset({"value"})  # what values are made of, below everything
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
-    "ingest": frozenset({"pipeline", "delivery", "segment", "privacy", "metrics", "masking"}),
+    "ingest": frozenset({"pipeline", "delivery", "identity.memory", "segment", "privacy", "metrics", "masking"}),
     "console": frozenset({"delivery", "mapping", "masking"}),
     "pipeline": frozenset({"mapping", "identity", "segment", "privacy", "delivery.delivery"}),
     "mapping": frozenset({"identity", "segment", "attentive.call", "attentive.endpoints"}),

@@ -32,7 +32,7 @@ from app.logs import set_up_logging
 from app.main import calm_garbage_collection, warn_unless_durable
 from app.metrics import DeliveryMetrics
 from app.settings import Settings, load_settings
-from app.topology import all_lanes, load_topology
+from app.topology import all_lanes, all_memories, load_topology
 from workers.desk import Desk
 from workers.drain import SLICE, drain
 from workers.sweep import sweep
@@ -70,7 +70,8 @@ async def run_worker(settings: Settings, topology: Topology) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, desk.stopping.set)
-    async with _health_pages(settings, Observed(redis, desk.paces, registry, settings.worker_calls_per_second)):
+    observed = Observed(redis, desk.paces, registry, settings.worker_calls_per_second, all_memories(topology))
+    async with _health_pages(settings, observed):
         await warn_unless_durable(redis, required=settings.require_durable_redis)
         calm_garbage_collection()
         log.info("worker.started", version=__version__, lanes=len(desk.lanes))

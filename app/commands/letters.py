@@ -15,13 +15,13 @@ from rich.json import JSON
 from rich.table import Table
 
 from app.commands.common import Operator, fail, out, parse_span
-from app.delivery.attributes import Types, read_attributes
+from app.delivery.attributes import read_attributes
 from app.delivery.dead_letters import DeadLetter, Filter, Shelf, dead_letters, replay
 from app.delivery.delivery import HORIZON, Delivery
+from app.ingest.again import decide_again
 from app.masking import mask_personal, mask_text
-from app.pipeline import Bury, Drop, Forward, Plan, decide
-from app.segment.events import InvalidEvent, parse_event
-from app.topology import plan_of
+from app.pipeline import Bury, Drop, Forward
+from app.topology import plan_for
 from app.value import changed
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="these; else all that match")]
@@ -152,9 +152,10 @@ async def send_again(operator: Operator, letter: DeadLetter, *, ignore_age: bool
     if letter.endpoint is not None:
         deliveries = (letter.revived(now, calls=1),)
     else:
-        plan = plan_of(operator.topology.destinations[letter.destination])
+        plan = plan_for(operator.topology, letter.destination, letter.source)
         known = await read_attributes(operator.redis, [letter.destination])
-        match _decide_again(letter, replace(plan, oldest=None) if ignore_age else plan, known[letter.destination]):
+        plan = replace(plan, oldest=None) if ignore_age else plan
+        match await decide_again(operator.redis, letter, plan, known[letter.destination]):
             case Forward(deliveries=mapped):
                 deliveries = tuple(changed(delivery, deadline=now + HORIZON) for delivery in mapped)
             case Drop(reason=reason):
@@ -174,23 +175,6 @@ async def send_again(operator: Operator, letter: DeadLetter, *, ignore_age: bool
     if not replayed:
         return "gone before they could be replayed"
     return ending.replace("dropped:", "dropped by the mapping: ") if ending else "sent again"
-
-
-def _decide_again(letter: DeadLetter, plan: Plan, attributes: Types) -> Forward | Drop | Bury:
-    inspected = plan.guard.inspect(orjson.loads(letter.event), letter.event)
-    try:
-        event = parse_event(inspected.event)
-    except InvalidEvent as invalid:
-        return Bury(letter.reason, str(invalid))
-    return decide(
-        changed(event, message_id=letter.message_id),
-        plan,
-        original=inspected.json,
-        source=letter.source,
-        received_at=letter.received_at,
-        findings=inspected.findings,
-        attributes=attributes,
-    )
 
 
 def summary(letter: DeadLetter) -> dict[str, Any]:

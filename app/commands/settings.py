@@ -16,6 +16,7 @@ from app.config.destination import Destination
 from app.config.identifiers import Identifiers
 from app.config.mapping import EventMapping, IdentifyMapping, ItemMapping
 from app.config.mapping import Mapping as MappingOverrides
+from app.config.memory import Memory
 from app.config.privacy import Privacy
 from app.config.source import Signing, Source, WriteKey
 from app.settings import SECRET_VARIABLES, Settings, load_settings
@@ -48,6 +49,7 @@ _FILE: Final = """
         default_region: GB
         other_events: [Quiz Finished, Store Visited]
         privacy: {us_ssn: drop_event, deny: [properties.health, "traits.*_note"]}
+        joins: hold                               # no identify call makes two known people one
     sources:
       web-shop:
         write_key_env: WEB_SHOP_KEY               # or write_key_file, or write_key
@@ -59,6 +61,7 @@ _FILE: Final = """
           - {key: {env: APP_KEY}}
           - {key: {file: /run/secrets/old-app-key}, retiring: true}
         destination: acme
+        memory: {anonymous_id: true, days: 90}
       warehouse:
         write_key_env: WAREHOUSE_KEY
         destination: acme
@@ -80,6 +83,7 @@ _MODELS: Final[Sequence[tuple[str, type[BaseModel]]]] = (
     ("destinations.NAME.privacy", Privacy),
     ("destinations.NAME.attributes", Attributes),
     ("sources.NAME", Source),
+    ("sources.NAME.memory", Memory),
     ("sources.NAME.write_keys", WriteKey),
     ("sources.NAME.signing", Signing),
 )

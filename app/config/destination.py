@@ -1,6 +1,6 @@
 """One Attentive account, as the YAML file describes it."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -29,6 +29,9 @@ class Destination(Frozen):
     default_region: Region = Field("US", description="country of phone numbers that come without a country code")
     identifiers: Identifiers = Field(Identifiers(), description="which identifiers are sent, and where they are found")
     attributes: Attributes = Field(Attributes(), description="what becomes of the other traits of an identify call")
+    joins: Literal["send", "hold"] = Field(
+        "send", description="identify calls that would make two known people one: sent, or held back"
+    )
     other_events: Annotated[bool | tuple[str, ...], BeforeValidator(_switch_or_names)] = Field(
         True, description="track events that no catalogue row names: true, false, or a list of those let through"
     )

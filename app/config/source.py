@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from app.config.memory import Memory
 from app.config.values import Frozen, HeaderName, Origin, Rate, SecretRef, gather
 
 
@@ -43,6 +44,7 @@ class Source(Frozen):
         ("*",), description="web pages that may post: https://shop.example, https://*.shop.example, or *"
     )
     signing: Signing | None = Field(None, description="for webhooks: scheme, secrets and header, see below")
+    memory: Memory = Field(Memory(), description="what is remembered of its people")
     events_per_second: Rate | None = Field(
         None, description="more than this from one source, per gateway process, is a 429"
     )

