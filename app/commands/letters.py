@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.json import JSON
-from rich.table import Table
+from rich.table import Column, Table
 
 from app.commands.common import Operator, fail, out, parse_span
 from app.delivery.attributes import read_attributes
@@ -75,7 +75,8 @@ class Listing:
 
     def print_table(self) -> None:
         """For people."""
-        table = Table("Id", "Since (UTC)", "Destination", "Endpoint", "Event", "Message id", "Reason", "Tries", "Last")
+        one = Column("Id", no_wrap=True)  # `show` and `replay` want it whole
+        table = Table(one, "Since (UTC)", "Destination", "Endpoint", "Event", "Message id", "Reason", "Tries", "Last")
         for letter in self.first:
             table.add_row(
                 letter.id,
