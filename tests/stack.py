@@ -56,15 +56,17 @@ class Stack:
         environment: Mapping[str, str] | None = None,
         fsync: str = "always",
         sources: Mapping[str, Mapping[str, Any]] | None = None,  # beside the usual one: write key and options
+        attentive_url: str | None = None,  # in place of the sandbox's own
     ) -> None:
         self.folder = folder
         self.sandbox = sandbox
         self._redis = redis
         self._fsync = fsync  # everysec may lose what was acknowledged while an fsync was under way
         self.redis_port, self.gateway_port, self.worker_port = free_port(), free_port(), free_port()
+        self.redis_prefix: list[str] = []  # of the command that starts Redis
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         config = folder / "gateway.yaml"
-        account = {"api_token": "sandbox-token", "base_url": sandbox.url, "limits": dict(limits or {})}
+        account = {"api_token": "sandbox-token", "base_url": attentive_url or sandbox.url, "limits": dict(limits or {})}
         account |= destination or {}
         senders = {
             name: {**source, "destination": DESTINATION}
@@ -97,16 +99,17 @@ class Stack:
         """Start one of redis, gateway, worker, and wait until it is ready."""
         commands = {
             "redis": [
+                *self.redis_prefix,
                 str(self._redis.path),
                 *("--port", str(self.redis_port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
                 *("--appendonly", "yes", "--appendfsync", self._fsync, "--save", ""),
             ],
-            "gateway": self._command("serve", "--port", str(self.gateway_port)),
-            "worker": self._command("worker"),
+            "gateway": self.command("serve", "--port", str(self.gateway_port)),
+            "worker": self.command("worker"),
         }
         ready = {
             "redis": self._redis_answers,
-            "gateway": lambda: self._ready(self.gateway_port),
+            "gateway": self.gateway_ready,
             "worker": lambda: self._ready(self.worker_port),
         }
         self.processes[name] = start_child(
@@ -129,7 +132,7 @@ class Stack:
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """One `attentive-gateway` command, to its end."""
         return subprocess.run(
-            self._command(*arguments),
+            self.command(*arguments),
             env={**self.environment, "COLUMNS": "200"},
             capture_output=True,
             text=True,
@@ -187,8 +190,13 @@ class Stack:
         labels = f'destination="{DESTINATION}",ending="{ending}",reason="{reason}"'
         return self.metrics().get(f"gateway_events_ended_total{{{labels}}}", 0)
 
-    def _command(self, *arguments: str) -> list[str]:
+    def command(self, *arguments: str) -> list[str]:
+        """How one `attentive-gateway` command is started."""
         return [sys.executable, "-m", "app.cli", *arguments]
+
+    def gateway_ready(self) -> bool:
+        """Whether the gateway would take events."""
+        return self._ready(self.gateway_port)
 
     def _ready(self, port: int) -> bool:
         try:

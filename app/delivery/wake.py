@@ -5,6 +5,7 @@ A lost hint costs a second, for the sweep finds the lane; of hints that come twi
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import Final
 
 import structlog
@@ -12,6 +13,7 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 DRAIN: Final = "drain"  # the arq function's name
+_NOW_BY_ANY_CLOCK: Final = datetime(2000, 1, 1, tzinfo=UTC)  # by ours, a worker whose clock is behind would wait
 _AGAIN_S: Final = 0.5  # the same lane and turn is hinted at most this often by one process
 
 log = structlog.get_logger()
@@ -24,7 +26,10 @@ async def wake_lane(redis: ArqRedis, destination: str, endpoint: str, turn: int)
     refuses an id it knows, and it knows a killed worker's job for minutes.
     """
     await redis.enqueue_job(
-        DRAIN, destination, endpoint, _job_id=f"{DRAIN}:{destination}:{endpoint}:{turn}", _expires=60
+        *(DRAIN, destination, endpoint),
+        _job_id=f"{DRAIN}:{destination}:{endpoint}:{turn}",
+        _expires=60,
+        _defer_until=_NOW_BY_ANY_CLOCK,
     )
 
 

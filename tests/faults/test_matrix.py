@@ -1,0 +1,205 @@
+"""Every fault of the matrix, under load: nothing accepted is lost, and little is sent twice. Prints what was found."""
+
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import orjson
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from app.children import stop_child
+from app.delivery.keys import DestinationKeys
+from app.embedded import find_redis
+from app.sandbox import SandboxConfig, running_sandbox
+from tests.faults.matrix import CONCURRENCY, LANE, MATRIX, PATH, Fault, Scene, nothing
+from tests.faults.wire import wire
+from tests.stack import DESTINATION, WRITE_KEY, Stack, message_id, wait_until
+
+LIMIT: Final = 400.0  # calls per second that the sandbox allows and the lane knows
+EVENTS_PER_S: Final = 60
+_BATCH: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one fault did."""
+
+    fault: str
+    accepted: int
+    delivered: int
+    dead: int
+    lost: int
+    duplicates: int
+    throttled: int
+    resumed_s: float  # from the mending to the first call that Attentive processed
+
+    def cells(self) -> tuple[str, ...]:
+        """For the table."""
+        counts = (self.accepted, self.delivered, self.dead, self.lost, self.duplicates, self.throttled)
+        return (self.fault, *(f"{count:,}" for count in counts), f"{self.resumed_s:.1f} s")
+
+
+class Tracker(threading.Thread):
+    """Sends small batches at a steady rate, each again until it is acknowledged."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__(daemon=True)
+        self.accepted: set[str] = set()
+        self.answers: Counter[int | str] = Counter()
+        self._url = f"http://127.0.0.1:{stack.gateway_port}/v1/batch"
+        self._stopping, self._paused = threading.Event(), threading.Event()
+
+    def run(self) -> None:
+        with httpx.Client(auth=(WRITE_KEY, ""), timeout=10, trust_env=False) as http:
+            while not self._stopping.is_set():
+                started = time.monotonic()
+                if not self._paused.is_set():
+                    self._send(http)
+                time.sleep(max(0.0, started + _BATCH / EVENTS_PER_S - time.monotonic()))
+
+    def _send(self, http: httpx.Client) -> None:
+        ids = [message_id() for _ in range(_BATCH)]
+        events = [{"type": "track", "event": "Signed Up", "userId": "u-1", "messageId": one} for one in ids]
+        while not self._stopping.is_set():
+            try:
+                answer = http.post(self._url, json={"batch": events})
+            except httpx.TransportError as failure:
+                self.answers[type(failure).__name__] += 1
+            else:
+                self.answers[answer.status_code] += 1
+                if answer.status_code == 200:
+                    self.accepted |= set(ids)
+                    return
+                assert answer.status_code in (429, 503), answer.text
+            time.sleep(0.05)
+
+    def pause(self) -> None:
+        """Send nothing new until `resume`."""
+        self._paused.set()
+
+    def resume(self) -> None:
+        """Go on."""
+        self._paused.clear()
+
+    def finish(self) -> None:
+        """No more."""
+        self._stopping.set()
+        self.join()
+
+
+@pytest.fixture(scope="module")
+def results() -> Iterator[list[Result]]:
+    """Collects the rows, and prints them as one table in the end."""
+    found: list[Result] = []
+    yield found
+    table = Table("fault", "accepted", "delivered", "dead letters", "lost", "twice", "429", "resumed after")
+    for result in found:
+        table.add_row(*result.cells())
+    Console(width=140, file=sys.__stderr__).print(table)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("fault", MATRIX, ids=lambda fault: fault.name)
+def test_nothing_accepted_is_lost(fault: Fault, tmp_path: Path, results: list[Result]) -> None:
+    result = run(fault, tmp_path, random.Random(fault.name))
+    results.append(result)
+
+    assert result.accepted > 0
+    assert result.lost == 0
+    assert result.duplicates <= fault.duplicates
+    assert fault.dead or result.dead == 0
+    assert fault.may_throttle or result.throttled == 0
+
+
+def run(fault: Fault, folder: Path, chance: random.Random) -> Result:
+    """One fault under load, to the end of everything that was accepted."""
+    config = SandboxConfig.model_validate({"limits": {PATH: LIMIT}, "latency": {"*": {"kind": "fixed", "ms": 10}}})
+    with ExitStack() as cleanup:
+        sandbox = cleanup.enter_context(running_sandbox(config))
+        wires = {}
+        if "attentive" in fault.wires:
+            wires["attentive"] = cleanup.enter_context(wire(int(sandbox.url.rpartition(":")[2])))
+        url = f"http://127.0.0.1:{wires['attentive'].port}" if "attentive" in wires else None
+        environment = {"GATEWAY_CONCURRENCY": str(CONCURRENCY), **fault.environment}
+        limits = {"custom-event": LIMIT}
+        stack = Stack(
+            folder, find_redis(), sandbox, limits=limits, environment=environment, fsync=fault.fsync, attentive_url=url
+        )
+        cleanup.push(stack)
+        if "redis" in fault.wires:
+            wires["redis"] = cleanup.enter_context(wire(stack.redis_port))
+            stack.environment["GATEWAY_REDIS_URL"] = f"redis://127.0.0.1:{wires['redis'].port}/0"
+        scene = Scene(stack, wires, chance)
+        cleanup.callback(lambda: [stop_child(process) for process in scene.others])
+        if fault.before is not nothing:
+            fault.before(scene)
+        else:
+            for name in ("redis", "gateway", "worker"):
+                stack.start(name)
+        return _under_load(fault, scene)
+
+
+def _under_load(fault: Fault, scene: Scene) -> Result:
+    tracker = Tracker(scene.stack)
+    tracker.start()
+    try:
+        wait_until(lambda: scene.arrived() > 50, "calls arrive before the fault", 30)
+        if fault.quiet:
+            tracker.pause()
+            wait_until(lambda: scene.stack.waiting() == 0, "nothing waits", 30)
+        fault.strike(scene)
+        time.sleep(fault.lasts_s)
+        fault.heal(scene)
+        healed, seen = time.monotonic(), scene.arrived()
+        tracker.resume()
+        if not fault.dead:
+            wait_until(lambda: scene.arrived() > seen, "calls arrive again", 60)
+        resumed_s = time.monotonic() - healed
+        time.sleep(0.5)  # some more load behind the fault
+    finally:
+        tracker.finish()
+    wait_until(lambda: _ended(scene, tracker.accepted), "everything ends", 120)
+    arrived, buried = _arrived(scene), _buried(scene)
+    return Result(
+        fault.name,
+        accepted=len(tracker.accepted),
+        delivered=len(tracker.accepted & set(arrived)),
+        dead=len(buried),
+        lost=len(tracker.accepted - set(arrived) - buried),
+        duplicates=arrived.total() - len(arrived),
+        throttled=scene.stack.summary()["rate_limited"],
+        resumed_s=resumed_s,
+    )
+
+
+def _arrived(scene: Scene) -> Counter[str]:
+    return Counter(call["body"]["externalEventId"] for call in scene.stack.ledger(path=PATH))
+
+
+def _buried(scene: Scene) -> set[str]:
+    with scene.redis() as client:
+        stored: list[Any] = client.xrange(DestinationKeys(DESTINATION).dead)
+    return {orjson.loads(fields[b"d"])["message_id"] for _, fields in stored}
+
+
+def _ended(scene: Scene, accepted: set[str]) -> bool:
+    return not _left(scene, accepted) and _waiting(scene) == 0
+
+
+def _left(scene: Scene, accepted: set[str]) -> int:
+    return len(accepted - set(_arrived(scene)) - _buried(scene))
+
+
+def _waiting(scene: Scene) -> int:
+    with scene.redis() as client:
+        return int(sum(client.xlen(stream) for stream in LANE.streams) + client.zcard(LANE.retry))
