@@ -20,7 +20,7 @@ define INSTALL
 @rm -f .venv/.run-* ; touch $(2)
 endef
 
-.PHONY: help run test test-clients lint types unit format bench docs openapi release lock clean
+.PHONY: help run test test-clients test-helm lint types unit format bench docs openapi release lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,11 +47,16 @@ test-clients: $(DEV_READY) ## run the published trackers against the gateway (No
 	@bash tests/clients/install.sh
 	@$(BIN)/python -m pytest tests/clients $(ARGS)
 
+test-helm: $(DEV_READY) ## render the Helm chart with the real engine (Python 3.12 or newer needed, HELM_PYTHON names one)
+	@bash tests/helm/install.sh
+	@$(BIN)/python -m pytest tests/helm $(ARGS)
+
 bench: $(DEV_READY) ## measure speed and memory, beside what they are compared with (under 10 minutes)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-docs: $(DEV_READY) ## write the generated pages
+docs: $(DEV_READY) ## write the generated pages, and what is generated of the chart
 	@$(BIN)/attentive-gateway settings --markdown > docs/configuration.md
+	@$(BIN)/python -m helm.generate
 
 openapi: $(DEV_READY) ## write openapi/gateway.yaml
 	@$(BIN)/attentive-gateway openapi > openapi/gateway.yaml
@@ -64,6 +69,8 @@ lock: ## renew the lock files from pyproject.toml (needs uv)
 	  --generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements.lock
 	@uv pip compile pyproject.toml --extra embedded --group dev --constraint requirements.lock --universal \
 	  --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements-dev.lock
+	@uv pip compile tests/helm/requirements.in --universal --python-version 3.12 \
+	  --generate-hashes --no-header --no-annotate --upgrade --quiet --output-file tests/helm/requirements.lock
 
 clean: ## delete the virtual environment and all caches (not ./data)
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache dist

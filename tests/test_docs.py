@@ -21,6 +21,7 @@ OTHERS: Final = [
     ROOT / "CHANGELOG.md",
     ROOT / "benchmarks/README.md",
     ROOT / "examples/README.md",
+    ROOT / "helm/attentive-gateway/README.md",
 ]
 LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 SHOWN: Final = re.compile(

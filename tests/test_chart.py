@@ -1,0 +1,133 @@
+"""The Helm chart beside the program: what is generated is fresh, and what it names in the program is there.
+
+What the chart makes of its values is asked in tests/helm/, by the real Helm.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from inspect import getmembers, isfunction
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+from prometheus_client import CollectorRegistry
+
+from app import __version__, metrics
+from app.commands.settings import environment_name
+from app.ingest.auth import WriteKeys
+from app.ingest.paths import TRACKING_PATHS
+from app.settings import SECRET_VARIABLES, Settings
+from helm.dashboard import ROWS
+from helm.generate import CHART, SET_BY_THE_CHART, documented, generated
+from tests.fakes import pages
+
+ROOT: Final = Path(__file__).parent.parent
+VALUES: Final[dict[str, Any]] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+SCHEMA: Final[dict[str, Any]] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+ALERTS: Final = (CHART / "templates" / "prometheusrule.yaml").read_text(encoding="utf-8")
+QUERIES: Final = [query for row in ROWS for panel in row.panels for query in panel.queries.values()]
+OPERATIONS: Final = {"/healthz", "/readyz", "/metrics", "/scaling", "/docs", "/openapi.json", "/console"}
+
+
+@pytest.mark.parametrize("file", generated(), ids=lambda file: file.name)
+def test_what_is_generated_is_up_to_date(file: Path) -> None:
+    assert file.read_text(encoding="utf-8") == generated()[file], "run `make docs`"
+
+
+def test_chart_and_program_have_one_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+
+
+def test_every_setting_is_a_value_of_the_chart_or_set_by_it_or_a_secret() -> None:
+    rest = {*SET_BY_THE_CHART, *SECRET_VARIABLES.values()}
+    names = {environment_name(field, info) for field, info in Settings.model_fields.items() if field not in rest}
+    assert VALUES["settings"].keys() == names, "run `make docs`"
+
+
+def leaves(values: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of all values."""
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, (*above, name))
+        else:
+            yield (*above, name)
+
+
+def test_every_value_is_documented() -> None:
+    told = {value.path for value in documented((CHART / "values.yaml").read_text(encoding="utf-8"))}
+    silent = [path for path in leaves(VALUES) if not any(path[:length] in told for length in range(1, len(path) + 1))]
+    assert silent == []
+
+
+def unheard_of(
+    schema: dict[str, Any], values: dict[str, Any], above: tuple[str, ...] = ()
+) -> Iterator[tuple[str, ...]]:
+    """What the schema allows and values.yaml does not mention; what is empty there is free."""
+    for name, part in schema["properties"].items():
+        path = (*above, name)
+        if name not in values:
+            yield path
+        elif "properties" in part and values[name] and not name.endswith("Probe"):
+            yield from unheard_of(part, values[name], path)
+
+
+def test_schema_and_values_know_of_the_same() -> None:
+    assert [error.message for error in Draft7Validator(SCHEMA).iter_errors(VALUES)] == []
+    assert list(unheard_of(SCHEMA, VALUES)) == [("global",)]
+
+
+def published() -> dict[str, set[str]]:
+    """Every series the program has, by name, with its labels."""
+    registry = CollectorRegistry()
+    door, delivery = metrics.IngestMetrics(registry), metrics.DeliveryMetrics(registry)
+    door.answered("/v1/track", 200, 0.01)
+    door.accepted("shop", 1, 1, retiring=False)
+    door.refused("rate_limited")
+    delivery.attempted("acme", "identity", "503", 0.01)
+    door.withheld("shop", "email", "drop")
+    door.enriched("shop", 1)
+    delivery.delivered(0.1)
+    series = {sample.name: set(sample.labels) for family in registry.collect() for sample in family.samples}
+    for name, make in getmembers(metrics, isfunction):
+        if name.endswith("_family"):
+            made = make()
+            for family in made if isinstance(made, tuple) else (made,):
+                suffix = "_total" if family.type == "counter" else ""
+                series[family.name + suffix] = set(family._labelnames)
+    return series | {metrics.redis_up(True).name: set()}
+
+
+@pytest.mark.parametrize(
+    "query", [*QUERIES, *re.findall(r'"expr" \((.+)\)', ALERTS), re.findall(r"\$held := (.+)", ALERTS)[0]]
+)
+def test_what_is_asked_of_prometheus_is_there(query: str) -> None:
+    known = published()
+    names = re.findall(r"gateway_\w+", query)
+    assert [name for name in names if name not in known] == []
+    labels = {label for group in re.findall(r"by \(([^)]*)\)", query) for label in group.split(", ")}
+    labels |= set(re.findall(r'(\w+)(?:=~|!=|=)\\?"', query))
+    assert labels <= {"namespace", "service", "pod", "le"}.union(*(known[name] for name in names or known))
+
+
+def test_readme_and_operations_guide_tell_of_every_alert() -> None:
+    alerts = re.findall(r'"alert" "(\w+)"', ALERTS)
+    readme, guide = (path.read_text(encoding="utf-8") for path in (CHART / "README.md", ROOT / "docs/operations.md"))
+    assert re.findall(r"^\| (AttentiveGateway\w+) \|", readme, re.MULTILINE) == alerts
+    assert re.findall(r"^### (AttentiveGateway\w+)$", guide, re.MULTILINE) == alerts
+
+
+def test_trackers_reach_all_they_need_from_outside_and_no_page_for_operators() -> None:
+    documents = pages(WriteKeys({})).openapi()["paths"].items()
+    served = {path for path, page in documents if "tracking" in page.get("get", {}).get("tags", [])}
+    assert "/sourceConfig" in served
+    served |= {form.path for form in TRACKING_PATHS}
+
+    def public(path: str) -> bool:
+        return any(path == prefix or path.startswith(prefix + "/") for prefix in VALUES["publicPaths"])
+
+    assert [path for path in served if not public(path)] == []
+    assert [path for path in OPERATIONS if public(path)] == []
