@@ -29,7 +29,7 @@ from tests.builders import (
     page,
     track,
 )
-from tests.contracts.test_catalogue_contract import EVENTS_OF_ANY_KIND
+from tests.contracts.anything import EVENTS_OF_ANY_KIND
 
 NAMED_ONLY: Final = Plan(catalogue=Catalogue(CATALOGUE, frozenset()))
 

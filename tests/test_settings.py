@@ -346,7 +346,7 @@ class TestAFile:
                 "[traits.email, properties.email]", "email", ["identifiers.email", "traits.email"], id="no path"
             ),
             pytest.param(
-                "[traits.email, properties.email]", "[context.ip]", ["identifiers.email.0"], id="a path out of reach"
+                "[traits.email, properties.email]", "[anonymousId]", ["identifiers.email.0"], id="a path out of reach"
             ),
             pytest.param("traits.loyalty.card", "traits..card", ["identifiers.custom.card"], id="a path with a gap"),
             pytest.param(

@@ -101,12 +101,13 @@ Check = Callable[[str, IdentityRules], tuple[str | None, str]]  # the form that 
 
 def _first(event: SegmentEvent, paths: Paths, check: Check, rules: IdentityRules, notes: list[str]) -> str | None:
     for path in paths:
-        text = _text(path.read(event))
-        if text is not None:
-            value, fault = check(text, rules)
-            if value is not None:
-                return value
-            notes.append(f"{path.text}: {fault}")
+        given = path.read(event)
+        if given is None or (text := _text(given)) is None:
+            continue
+        value, fault = check(text, rules)
+        if value is not None:
+            return value
+        notes.append(f"{path.text}: {fault}")
     return None
 
 

@@ -12,6 +12,7 @@ _WHOLE: Final[Mapping[str, Reader]] = {"userId": lambda event: event.user_id}
 _OBJECTS: Final[Mapping[str, Reader]] = {
     "traits": lambda event: event.traits,
     "properties": lambda event: event.properties,
+    "context": lambda event: event.raw.get("context"),
 }
 
 

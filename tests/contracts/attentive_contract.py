@@ -5,6 +5,7 @@ own OpenAPI files are lenient and not part of this repository; a body must pass 
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,9 +22,18 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 OURS: Final = Path(__file__).resolve().parents[2] / "openapi" / "attentive.yaml"
+VENDOR: Final = "ATTENTIVE_VENDOR_OPENAPI"  # names the folder with Attentive's own files
 VENDOR_FILES: Final = ("attentive-v1-openapi.yaml", "attentive-v2-openapi.yaml")
 
 METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
+
+
+def vendor_folder() -> Path | None:
+    """Where a developer has put Attentive's own files, which are not ours to publish. One named on purpose must be."""
+    if named := os.environ.get(VENDOR):
+        return Path(named)
+    beside = OURS.parents[1].parent / "shared" / "reference"
+    return beside if all((beside / name).is_file() for name in VENDOR_FILES) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,13 @@
 """The contract is sound, says what the documents say, takes what we mean to send, and refuses the known mistakes."""
 
-import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from tests.contracts.attentive_contract import OURS, VENDOR_FILES, Contract, Operation
+from tests.contracts.attentive_contract import OURS, Contract, Operation
 
 PRODUCT_VIEW = "/v1/events/ecommerce/product-view"
 ADD_TO_CART = "/v1/events/ecommerce/add-to-cart"
@@ -454,17 +452,6 @@ def document() -> dict[str, Any]:
     loaded = yaml.safe_load(OURS.read_text(encoding="utf-8"))
     assert isinstance(loaded, dict)
     return loaded
-
-
-@pytest.fixture(scope="module")
-def vendor() -> Contract:
-    """Attentive's own schemas. They are not ours to publish, so they are read where a developer has put them."""
-    if named := os.environ.get("ATTENTIVE_VENDOR_OPENAPI"):
-        return Contract.vendor(Path(named))  # a folder named on purpose must hold the files
-    beside = OURS.parents[1].parent / "shared" / "reference"
-    if not all((beside / name).is_file() for name in VENDOR_FILES):
-        pytest.skip(f"ATTENTIVE_VENDOR_OPENAPI does not name a folder with {' and '.join(VENDOR_FILES)}")
-    return Contract.vendor(beside)
 
 
 class TestTheDocument:

@@ -1,8 +1,27 @@
 """E-mail addresses and phone numbers: the one form of each, or none."""
 
+import phonenumbers
 import pytest
+from email_validator import EmailNotValidError, validate_email
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.identity.normalise import is_address_or_phone, to_e164, to_email
+
+NAMES = st.text("aZ09._+-'\"ü ", max_size=70) | st.sampled_from(["a" * 64, "a" * 65, "postmaster", ".a", "a."])
+DOMAINS = st.sampled_from(
+    [
+        "example.com",
+        "Example.CO.UK",
+        "mail.test",
+        "x.invalid",
+        "corp.local",
+        "xn--bcher-kva.example",
+        "a.b",
+        "b.c-",
+        "-b.co",
+    ]
+) | st.text("aZ9.-_ ü", max_size=20)
 
 
 @pytest.mark.parametrize(
@@ -83,3 +102,28 @@ def test_a_phone_number(given: str, region: str, expected: str | None) -> None:
 def test_a_user_id_is_in_truth_an_address_or_a_number(user_id: str, verdict: bool) -> None:
     """Attentive forbids them as client user id, and shops use them nevertheless."""
     assert is_address_or_phone(user_id, "US") is verdict
+
+
+def judged_by_the_library_alone(text: str) -> str | None:
+    try:
+        address = validate_email(text.strip(), check_deliverability=False, allow_smtputf8=True).normalized.lower()
+    except EmailNotValidError:
+        return None
+    return address if len(address) <= 100 else None
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(name=NAMES, domain=DOMAINS)
+def test_the_short_way_for_plain_addresses_leads_where_the_long_one_does(name: str, domain: str) -> None:
+    address = f"{name}@{domain}"
+    assert to_email(address) == judged_by_the_library_alone(address)
+
+
+@pytest.mark.parametrize("rest", ["5550132", "0000000", "9999999", "1111111"])
+def test_the_short_way_for_north_american_numbers_leads_where_the_long_one_does(rest: str) -> None:
+    for area in range(1000):
+        text = f"+1{area:03d}{rest}"
+        number = phonenumbers.parse(text, "GB")
+        possible = phonenumbers.is_possible_number_with_reason(number) == phonenumbers.ValidationResult.IS_POSSIBLE
+        e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        assert to_e164(text, "GB") == (e164 if possible else None), text

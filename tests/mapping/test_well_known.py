@@ -1,14 +1,12 @@
 """Attentive's named fields of a person: each has a source, and each value the form that the field wants."""
 
 import json
-import os
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from app.mapping.well_known import WELL_KNOWN, named_fields
-from tests.contracts.attentive_contract import OURS, VENDOR_FILES, Contract
+from tests.contracts.attentive_contract import VENDOR, VENDOR_FILES, Contract, vendor_folder
 
 USER_ATTRIBUTES: Final = "/v2/user/attributes"
 EVERYTHING: Final = {
@@ -70,11 +68,9 @@ def test_every_named_field_can_be_filled() -> None:
 
 
 def test_the_table_has_every_field_of_attentives_own_file() -> None:
-    beside = OURS.parents[1].parent / "shared" / "reference"
-    file = Path(os.environ.get("ATTENTIVE_VENDOR_OPENAPI", beside)) / VENDOR_FILES[1]
-    if not file.is_file():
-        pytest.skip(f"ATTENTIVE_VENDOR_OPENAPI does not name a folder with {VENDOR_FILES[1]}")
-    schemas = json.loads(file.read_text(encoding="utf-8"))["components"]["schemas"]
+    if (folder := vendor_folder()) is None:
+        pytest.skip(f"{VENDOR} does not name a folder with {VENDOR_FILES[1]}")
+    schemas = json.loads((folder / VENDOR_FILES[1]).read_text(encoding="utf-8"))["components"]["schemas"]
     parts = schemas["CreateUserAttributesRequestDtoV2"]["properties"]["attributes"]["properties"]
     theirs: set[tuple[str | None, str]] = {(None, name) for name in ("firstName", "lastName")}
     theirs |= {(group, name) for group in ("demographic", "location", "locale") for name in parts[group]["properties"]}

@@ -14,7 +14,7 @@ EVENT = track(
     traits={"card": {"number": 12}, "email": "t", "zero": 0, "nothing": None},
     context={"traits": {"email": "c", "phone": "c"}},
 )
-GOOD = ["userId", "traits.email", "properties.customer.email", "traits.first name", "traits.a-b.c_d"]
+GOOD = ["userId", "context.ip", "traits.email", "properties.customer.email", "traits.first name", "traits.a-b.c_d"]
 BAD = [
     "",
     "email",
@@ -23,7 +23,8 @@ BAD = [
     "traits.",
     ".traits",
     "traits..email",
-    "context.ip",
+    "context",
+    "anonymousId",
     "userId.x",
     "Traits.email",
 ]
@@ -42,6 +43,8 @@ BAD = [
         pytest.param("traits.missing.number", None, id="a part of one that is not there"),
         pytest.param("traits.email.domain", None, id="a part of text"),
         pytest.param("properties.customer.email", "p", id="a part of a property"),
+        pytest.param("context.traits.phone", "c", id="a part of the context"),
+        pytest.param("context.device.id", None, id="a part of the context that is not there"),
         pytest.param("properties.list.a", [1], id="a part of every element of a list"),
     ],
 )
