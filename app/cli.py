@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvicorn
@@ -14,9 +14,10 @@ from app.commands.common import fail
 from app.config.values import BadSettings
 from app.logs import set_up_logging
 from app.main import check_redis
+from app.reload import ignore_hang_ups
 from app.sandbox.keys import DEFAULT_KEY
 from app.settings import load_settings
-from app.topology import load_topology
+from app.supervisor import supervise
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -51,26 +52,30 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="processes")] = 1,
 ) -> None:
     """Run the HTTP gateway alone."""
+    ignore_hang_ups()
     ours = load_settings()
-    load_topology(ours)  # a mistake is said here once, not by every process
+    ours.topology()  # a mistake is said here once, not by every process
     set_up_logging(ours.log_level, ours.log_format, component="gateway")
     if ours.require_durable_redis:
         asyncio.run(check_redis(ours))
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn stops on it, then raises it again: we leave with 0
-    uvicorn.run(
-        "app.main:app_from_environment",
-        factory=True,
-        host=host or ours.host,
-        port=ours.port if port is None else port,
-        workers=workers,
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_keep_alive=75,  # longer than load balancers keep theirs, so that they close first
-        timeout_graceful_shutdown=STOP_WITHIN_S,
-    )
+    options: dict[str, Any] = {
+        "host": host or ours.host,
+        "port": ours.port if port is None else port,
+        "workers": workers,
+        "factory": True,
+        "loop": "uvloop",
+        "http": "httptools",
+        "access_log": False,
+        "log_config": None,
+        "server_header": False,
+        "timeout_keep_alive": 75,  # longer than load balancers keep theirs, so that they close first
+        "timeout_graceful_shutdown": STOP_WITHIN_S,
+    }
+    if workers == 1:
+        uvicorn.run("app.main:app_from_environment", **options)
+    else:
+        supervise(uvicorn.Config("app.main:app_from_environment", **options))
 
 
 @cli.command()

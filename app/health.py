@@ -1,7 +1,7 @@
 """/healthz, /readyz, /metrics and /scaling, the same on the gateway and on every worker."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -30,20 +30,21 @@ class Observed:
     """What the pages speak of."""
 
     redis: Redis
-    paces: Mapping[Lane, Pace]  # of every lane there is
+    paces: Callable[[], Mapping[Lane, Pace]]  # of every lane there is now
     registry: CollectorRegistry
     one_worker: float  # calls per second
-    memories: Mapping[tuple[str, str], timedelta] = field(default_factory=dict)  # destination and source: how long
+    memories: Callable[[], Mapping[tuple[str, str], timedelta]] = dict  # destination and source: how long
 
     @property
     def destinations(self) -> list[str]:
         """Their names, once each."""
-        return list(dict.fromkeys(lane.destination for lane in self.paces))
+        return list(dict.fromkeys(lane.destination for lane in self.paces()))
 
     async def lanes(self) -> tuple[list[LaneDepth], list[LaneWork]]:
         """What waits in each lane, and what of it could be sent now. Raises RedisError."""
-        depths = await lane_depths(self.redis, list(self.paces))
-        return depths, await read_workload(self.redis, depths, self.paces)
+        paces = self.paces()
+        depths = await lane_depths(self.redis, list(paces))
+        return depths, await read_workload(self.redis, depths, paces)
 
 
 def health_router(observed: Observed) -> APIRouter:
@@ -101,7 +102,7 @@ async def _read_families(observed: Observed) -> list[Metric]:
         metrics.redis_up(True),
         *await redis_families(observed.redis),
         *await book_families(observed.redis, observed.destinations),
-        await people_family(observed.redis, observed.memories),
+        await people_family(observed.redis, observed.memories()),
         *await lane_families(observed.redis, depths, work, observed.one_worker),
     ]
 

@@ -18,6 +18,7 @@ from app import __version__
 from app.config.topology import Topology
 from app.config.values import BadSettings
 from app.delivery.attributes import KnownAttributes
+from app.delivery.backlog import calls_waiting
 from app.delivery.connection import check_durability, open_redis, why_unavailable
 from app.delivery.memory import Recall
 from app.delivery.outbox import Outbox
@@ -32,21 +33,35 @@ from app.ingest.documents import documents_router
 from app.ingest.refusal import Refused
 from app.ingest.routes import Limits, TrackingRoutes
 from app.logs import set_up_logging
-from app.metrics import IngestMetrics
+from app.metrics import ConfigMetrics, IngestMetrics
 from app.openapi import describe_tracking
+from app.reload import Reload, ignore_hang_ups
 from app.settings import Settings, load_settings
-from app.topology import all_memories, all_origins, all_paces, all_senders, all_warnings, load_topology
+from app.topology import (
+    all_lanes,
+    all_memories,
+    all_origins,
+    all_paces,
+    all_senders,
+    all_warnings,
+    lanes_of,
+    rate_limits,
+)
 
 log = structlog.get_logger()
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def create_app(settings: Settings, topology: Topology) -> ASGIApp:
-    """The gateway's ASGI app. Redis is connected on first use, and looked at when the app starts."""
+def create_app(settings: Settings) -> ASGIApp:
+    """The gateway's ASGI app. Redis is connected on first use, and looked at when the app starts.
+
+    Raises BadSettings.
+    """
+    loaded = settings.loaded()
     redis = open_redis(settings.redis_url.get_secret_value())
     registry = CollectorRegistry()
-    paces = all_paces(topology)
+    rate_limit = rate_limits()
     waker = Waker(redis)
     outbox = Outbox(
         redis,
@@ -54,23 +69,44 @@ def create_app(settings: Settings, topology: Topology) -> ASGIApp:
         journal_entries=settings.journal_entries,
         replicas=settings.wait_for_replicas,
     )
-    gauge = PressureGauge(redis, list(paces))
-    attributes = KnownAttributes(redis, all_warnings(topology))
-    write_keys = WriteKeys(all_senders(topology))
+    gauge = PressureGauge(redis, lambda: all_lanes(reload.running.topology))
+    attributes = KnownAttributes(redis, all_warnings(loaded.topology))
+    write_keys = WriteKeys(all_senders(loaded.topology, rate_limit))
+
+    def use(topology: Topology) -> None:
+        senders, origins = all_senders(topology, rate_limit), all_origins(topology)
+        write_keys.replace(senders)
+        gateway.replace(origins)
+        attributes.replace(all_warnings(topology))
+
+    reload = Reload(
+        loaded,
+        load=settings.loaded_again,
+        use=use,
+        waiting=lambda names: calls_waiting(redis, lanes_of(names)),
+        metrics=ConfigMetrics(registry),
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await warn_unless_durable(redis, required=False)
         calm_garbage_collection()
-        log.info("gateway.started", version=__version__, destinations=len(topology.destinations))
-        async with watching(gauge.look), watching(attributes.look):
+        started = {"destinations": len(loaded.topology.destinations), "config": loaded.sha256[:12]}
+        log.info("gateway.started", version=__version__, **started)
+        async with watching(gauge.look), watching(attributes.look), reload.watching():
             yield
         await outbox.flush()
         await waker.close()
         await redis.aclose(close_connection_pool=True)
         log.info("gateway.stopped")
 
-    observed = Observed(redis, paces, registry, settings.worker_calls_per_second, all_memories(topology))
+    observed = Observed(
+        redis,
+        lambda: all_paces(reload.running.topology),
+        registry,
+        settings.worker_calls_per_second,
+        lambda: all_memories(reload.running.topology),
+    )
     api = create_api(observed, write_keys, lifespan)
     tracking = TrackingRoutes(
         api,
@@ -84,7 +120,8 @@ def create_app(settings: Settings, topology: Topology) -> ASGIApp:
         metrics=IngestMetrics(registry),
         attributes=attributes,
     )
-    return Cors(tracking, origins=all_origins(topology))
+    gateway = Cors(tracking, origins=all_origins(loaded.topology))
+    return gateway
 
 
 def create_api(observed: Observed, write_keys: WriteKeys, lifespan: Lifespan | None = None) -> FastAPI:
@@ -116,9 +153,10 @@ def calm_garbage_collection() -> None:
 
 def app_from_environment() -> ASGIApp:
     """What uvicorn calls in each of its processes."""
+    ignore_hang_ups()
     settings = load_settings()
     set_up_logging(settings.log_level, settings.log_format, component="gateway")
-    return create_app(settings, load_topology(settings))
+    return create_app(settings)
 
 
 async def warn_unless_durable(redis: Redis, *, required: bool) -> None:

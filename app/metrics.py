@@ -1,8 +1,8 @@
 """Every metric, named once. What must be exact is kept in Redis (delivery/books.py) and read when asked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -70,6 +70,54 @@ class IngestMetrics:
     def refused(self, code: str) -> None:
         """A request or an event was refused."""
         self._refused.labels(code).inc()
+
+
+class ConfigMetrics:
+    """What a process knows of its configuration."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._reloads = Counter(
+            "gateway_config_reloads",
+            "Configurations found after the start: ok were put to use, failed changed nothing",
+            ["result"],
+            registry=registry,
+        )
+        self._good = Gauge(
+            "gateway_config_last_reload_successful", "0 while the configuration cannot be used", registry=registry
+        )
+        self._info = Gauge(
+            "gateway_config_info", "1 for the file that runs, by its sha256sum", ["sha256"], registry=registry
+        )
+        self._orphans = Gauge(
+            "gateway_config_removed_destination_deliveries",
+            "Calls that waited for a destination when the configuration lost it; they are kept",
+            ["destination"],
+            registry=registry,
+        )
+        for result in ("ok", "failed"):
+            self._reloads.labels(result)
+
+    def runs(self, sha256: str) -> None:
+        """This is what runs now."""
+        self._good.set(1)
+        self._info.clear()
+        self._info.labels(sha256).set(1)
+
+    def reloaded(self, sha256: str) -> None:
+        """What was found has taken the place of what ran."""
+        self._reloads.labels("ok").inc()
+        self.runs(sha256)
+
+    def failed(self) -> None:
+        """What was found cannot be used."""
+        self._reloads.labels("failed").inc()
+        self._good.set(0)
+
+    def removed(self, waiting: Mapping[str, int]) -> None:
+        """Destinations that are gone, with the calls that wait for them."""
+        self._orphans.clear()
+        for destination, calls in waiting.items():
+            self._orphans.labels(destination).set(calls)
 
 
 class DeliveryMetrics:

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.config.topology import Topology, load_file
+from app.config.files import stamp
+from app.config.topology import Loaded, Topology, load_file
 from app.config.values import ATTENTIVE_URL, BadSettings, BaseUrl, Region, read_secret, sentence
 from app.redis_url import parse_redis_url
 
@@ -93,8 +94,21 @@ class Settings(BaseSettings):
 
     def topology(self) -> Topology:
         """Sources and destinations, from the file or from the single-account variables. Raises BadSettings."""
+        return self.loaded().topology
+
+    def loaded(self) -> Loaded:
+        """The same, with what it was read from. Raises BadSettings."""
         if self.config is not None:
-            return load_file(self.config).topology
+            return load_file(self.config)
+        named = (os.environ.get(f"{variable}_FILE") for variable in ("GATEWAY_WRITE_KEY", "ATTENTIVE_API_TOKEN"))
+        files = {Path(file): stamp(Path(file)) for file in named if file}
+        return Loaded(self._one_account(), files=files)
+
+    def loaded_again(self) -> Loaded:
+        """What the files say now; the environment of a process never changes. Raises BadSettings."""
+        return self.loaded() if self.config is not None else load_settings().loaded()
+
+    def _one_account(self) -> Topology:
         missing = [
             variable
             for variable, value in (("GATEWAY_WRITE_KEY", self.write_key), ("ATTENTIVE_API_TOKEN", self.api_token))

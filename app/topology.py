@@ -1,7 +1,9 @@
 """From settings to the parts that are handed them: lanes, senders, and what each destination wants."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from typing import Literal
 
 from app.attentive.endpoints import BY_NAME, CUSTOM_ATTRIBUTES, ENDPOINTS, USER_ATTRIBUTES
@@ -23,17 +25,16 @@ from app.mapping.overrides import catalogue_of
 from app.pipeline import Plan
 from app.privacy.guard import Guard
 from app.privacy.policy import CONTACTS, ID_NAMES, Action, Check, Policy
-from app.settings import Settings
-
-
-def load_topology(settings: Settings) -> Topology:
-    """The settings' sources and destinations. Raises BadSettings."""
-    return settings.topology()
 
 
 def all_lanes(topology: Topology) -> list[Lane]:
     """Every lane there can be: each destination with each endpoint."""
-    return [Lane(name, endpoint.name) for name in topology.destinations for endpoint in ENDPOINTS]
+    return lanes_of(topology.destinations)
+
+
+def lanes_of(destinations: Iterable[str]) -> list[Lane]:
+    """Every lane that these destinations can have."""
+    return [Lane(name, endpoint.name) for name in destinations for endpoint in ENDPOINTS]
 
 
 def all_paces(topology: Topology) -> dict[Lane, Pace]:
@@ -56,8 +57,10 @@ def all_policies(topology: Topology) -> dict[Lane, WhenUnknown]:
     }
 
 
-def all_senders(topology: Topology) -> dict[str, Sender]:
-    """Sources by write key. The keys of one source share its rate limit."""
+def all_senders(
+    topology: Topology, rate_limit: Callable[[str, float], RateLimit] = lambda _source, rate: RateLimit(rate)
+) -> dict[str, Sender]:
+    """Sources by write key. The keys of one source share its limit, made by `rate_limit` of its name and rate."""
     plans = {name: plan_of(destination) for name, destination in topology.destinations.items()}
     senders: dict[str, Sender] = {}
     for name, source in topology.sources.items():
@@ -76,7 +79,7 @@ def all_senders(topology: Topology) -> dict[str, Sender]:
             plan=replace(plans[source.destination], memory=_memory_rules(source)),
             origins=None if "*" in source.origins else Origins(source.origins),
             signing=signing,
-            limit=RateLimit(source.events_per_second) if source.events_per_second else None,
+            limit=rate_limit(name, source.events_per_second) if source.events_per_second else None,
         )
         for number, write_key in enumerate(source.write_keys, start=1):
             key = write_key.key.get_secret_value()
@@ -87,6 +90,16 @@ def all_senders(topology: Topology) -> dict[str, Sender]:
 def all_warnings(topology: Topology) -> dict[str, int]:
     """How many custom attributes are worth a warning, by destination."""
     return {name: destination.attributes.warn_at_names for name, destination in topology.destinations.items()}
+
+
+def rate_limits() -> Callable[[str, float], RateLimit]:
+    """Makes a limit for each source and rate, and gives the same one again: a reload fills no bucket."""
+
+    @cache
+    def rate_limit(_source: str, per_second: float) -> RateLimit:
+        return RateLimit(per_second)
+
+    return rate_limit
 
 
 def all_origins(topology: Topology) -> Origins:

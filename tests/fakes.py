@@ -143,7 +143,7 @@ def nothing_beneath(_: WriteKeys) -> ASGIApp:
 
 def pages(write_keys: WriteKeys) -> FastAPI:
     """The gateway's own pages, with a Redis that nobody asks."""
-    return create_api(Observed(Redis(), {}, CollectorRegistry(), 1), write_keys)
+    return create_api(Observed(Redis(), dict, CollectorRegistry(), 1), write_keys)
 
 
 def open_door(

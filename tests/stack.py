@@ -57,6 +57,7 @@ class Stack:
         fsync: str = "always",
         sources: Mapping[str, Mapping[str, Any]] | None = None,  # beside the usual one: write key and options
         attentive_url: str | None = None,  # in place of the sandbox's own
+        gateways: int = 1,  # processes
     ) -> None:
         self.folder = folder
         self.sandbox = sandbox
@@ -65,18 +66,19 @@ class Stack:
         self.redis_port, self.gateway_port, self.worker_port = free_port(), free_port(), free_port()
         self.redis_prefix: list[str] = []  # of the command that starts Redis
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        config = folder / "gateway.yaml"
+        self.config = folder / "gateway.yaml"
+        self._gateways = gateways
         account = {"api_token": "sandbox-token", "base_url": attentive_url or sandbox.url, "limits": dict(limits or {})}
         account |= destination or {}
         senders = {
             name: {**source, "destination": DESTINATION}
             for name, source in {SOURCE: {"write_key": WRITE_KEY}, **(sources or {})}.items()
         }
-        config.write_text(yaml.safe_dump({"destinations": {DESTINATION: account}, "sources": senders}))
+        self.configure({"destinations": {DESTINATION: account}, "sources": senders})
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "ATTENTIVE_"))},
             "GATEWAY_REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
-            "GATEWAY_CONFIG": str(config),
+            "GATEWAY_CONFIG": str(self.config),
             "GATEWAY_WORKER_PORT": str(self.worker_port),
             **(environment or {}),
         }
@@ -104,7 +106,7 @@ class Stack:
                 *("--port", str(self.redis_port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
                 *("--appendonly", "yes", "--appendfsync", self._fsync, "--save", ""),
             ],
-            "gateway": self.command("serve", "--port", str(self.gateway_port)),
+            "gateway": self.command("serve", "--port", str(self.gateway_port), "--workers", str(self._gateways)),
             "worker": self.command("worker"),
         }
         ready = {
@@ -116,6 +118,12 @@ class Stack:
             commands[name], log=self.folder / f"{name}.log", environment=self.environment
         )
         wait_until(ready[name], f"{name} is ready; see its log:\n{self.log(name)[-2000:]}", 30)
+
+    def configure(self, content: Any) -> None:
+        """Put this in the configuration file, whole and in one step."""
+        new = self.folder / "new.yaml"
+        new.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        new.rename(self.config)
 
     def kill(self, name: str) -> None:
         """SIGKILL."""

@@ -39,7 +39,8 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "children": LEAVES,
     "alive": LEAVES,
 }
-COMPOSE: Final = frozenset({"main", "cli", "commands", "topology", "health", "openapi"})  # they may see everything
+# They may see everything.
+COMPOSE: Final = frozenset({"main", "cli", "commands", "topology", "health", "openapi", "reload", "supervisor"})
 NEVER_COMPOSED: Final = frozenset({"sandbox"})  # an app of its own: only the commands start it
 MAY_START_IT: Final = frozenset({"cli", "commands", "sandbox"})
 

@@ -14,7 +14,7 @@ from app.ingest.auth import Sender
 from app.ingest.signatures import Scheme
 from app.privacy.policy import BY_DEFAULT, Check
 from app.settings import Settings, load_settings
-from app.topology import all_origins, all_senders, load_topology
+from app.topology import all_origins, all_senders
 
 ORIGIN: Final = "https://shop.example"
 Source = dict[str, Any]
@@ -50,7 +50,7 @@ Describe = Callable[..., Settings]
 
 
 def senders(settings: Settings) -> Senders:
-    return all_senders(load_topology(settings))
+    return all_senders(settings.topology())
 
 
 class TestWriteKeys:
@@ -90,14 +90,14 @@ class TestOrigins:
     def test_are_all_when_nothing_is_said(self, settings: Describe) -> None:
         described = settings(app={"write_key": "wk_app"})
         assert senders(described)["wk_app"].origins is None
-        assert all_origins(load_topology(described)).allow("https://anything.example")
+        assert all_origins(described.topology()).allow("https://anything.example")
 
     def test_are_each_sources_own_and_together_those_of_the_gateway(self, settings: Describe) -> None:
         described = settings(
             web={"write_key": "wk_web", "origins": [ORIGIN, "https://*.shop.example"]},
             server={"write_key": "wk_server", "origins": []},
         )
-        found, together = senders(described), all_origins(load_topology(described))
+        found, together = senders(described), all_origins(described.topology())
         web, server = found["wk_web"].origins, found["wk_server"].origins
         assert web is not None
         assert server is not None
@@ -171,7 +171,7 @@ MISTAKES: Final = [
 def test_a_mistake_is_one_readable_line(changes: Source, named: list[str], settings: Describe) -> None:
     known = {} if "write_key" in str(changes) or not changes else {"write_key": "wk_very-secret"}
     with pytest.raises(BadSettings) as mistake:
-        load_topology(settings(app=known | changes))
+        settings(app=known | changes).topology()
     text = str(mistake.value)
     assert [name for name in named if name not in text] == []
     assert "\n" not in text
@@ -190,7 +190,7 @@ def test_a_mistake_is_one_readable_line(changes: Source, named: list[str], setti
 )
 def test_two_sources_with_one_key_are_refused(first: Source, second: Source, settings: Describe) -> None:
     with pytest.raises(BadSettings) as mistake:
-        load_topology(settings(web=first, app=second))
+        settings(web=first, app=second).topology()
     assert "write_key" in str(mistake.value)
     assert all(name in str(mistake.value) for name in ("app", "web"))
     assert "wk_app" not in str(mistake.value)
@@ -250,6 +250,6 @@ class TestPrivacy:
         self, privacy: dict[str, Any], named: list[str], settings: Describe
     ) -> None:
         with pytest.raises(BadSettings) as mistake:
-            load_topology(settings({"privacy": privacy}, app={"write_key": "wk"}))
+            settings({"privacy": privacy}, app={"write_key": "wk"}).topology()
         assert [name for name in named if name not in str(mistake.value)] == []
         assert "\n" not in str(mistake.value)

@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 
 async def drain(ctx: dict[str, Any], destination: str, endpoint: str) -> None:
-    """Send what waits in one lane until the slice is over, the lane stays empty, or the worker stops.
+    """Send what waits in one lane until the slice or the accounts are over, the lane stays empty, or the worker stops.
 
     Never raises for a delivery's sake. When Redis goes away it returns; what was claimed stays claimed, and the lane's
     next drain inherits it.
@@ -42,20 +42,21 @@ async def drain(ctx: dict[str, Any], destination: str, endpoint: str) -> None:
 
 async def _drain_lane(desk: Desk, lane: Lane) -> None:
     destination, endpoint = lane.destination, lane.endpoint
-    attentive = desk.client(destination)
+    accounts = desk.accounts
+    attentive = accounts.clients.get(destination)
     if attentive is None or endpoint not in BY_NAME:
         log.warning("drain.unknown_lane", lane=str(lane))
         return
-    attempts = Attempts(lane, attentive, desk.metrics, desk.policies[lane])
-    lease = LaneLease(desk.redis, lane, desk.paces[lane], journal_entries=desk.journal_entries)
+    attempts = Attempts(lane, attentive, desk.metrics, accounts.policies[lane])
+    lease = LaneLease(desk.redis, lane, accounts.paces[lane], journal_entries=desk.journal_entries)
     try:
         if not await lease.acquire():
             return
         try:
-            await _Drain(lease, attempts, desk.concurrency, desk.stopping).run()
+            await _Drain(lease, attempts, desk.concurrency, accounts.over).run()
         finally:
             turn = await asyncio.shield(lease.release())
-        if turn is not None and not desk.stopping.is_set():
+        if turn is not None and not desk.stopping.is_set() and lane in desk.paces:
             await wake_lane(desk.redis, destination, endpoint, turn)
     except RedisError as failure:
         log.warning("drain.interrupted", lane=str(lane), reason=why_unavailable(failure), error=str(failure)[:100])

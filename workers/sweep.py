@@ -42,13 +42,15 @@ async def resume_held(desk: Desk, *, now: float) -> None:
 
     `now` is monotonic seconds. Raises RedisError.
     """
-    for name, client in desk.clients.items():
+    for name in desk.destinations:
         hold = DestinationKeys(name).hold
         if not await desk.redis.exists(hold):
             desk.probes.pop(name, None)
             continue
         probe = desk.probes.setdefault(name, Probe(now + FIRST_PROBE_S, FIRST_PROBE_S))
         if now < probe.due:
+            continue
+        if (client := desk.client(name)) is None:  # the configuration has lost it this moment
             continue
         reply = await client.who_am_i()
         works = isinstance(reply, Reply) and 200 <= reply.status < 300

@@ -17,22 +17,22 @@ import structlog
 import uvicorn
 import uvloop
 from arq import Worker, cron, func
-from arq.connections import ArqRedis
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from app import __version__
-from app.config.topology import Topology
-from app.delivery.backlog import lanes_to_wake
+from app.config.topology import Loaded
+from app.delivery.backlog import calls_waiting, lanes_to_wake
 from app.delivery.connection import open_redis, why_unavailable
 from app.delivery.wake import DRAIN
 from app.health import Observed, health_router
 from app.logs import set_up_logging
 from app.main import calm_garbage_collection, warn_unless_durable
-from app.metrics import DeliveryMetrics
+from app.metrics import ConfigMetrics, DeliveryMetrics
+from app.reload import Reload, ignore_hang_ups
 from app.settings import Settings, load_settings
-from app.topology import all_lanes, all_memories, load_topology
+from app.topology import all_memories, lanes_of
 from workers.desk import Desk
 from workers.drain import SLICE, drain
 from workers.sweep import sweep
@@ -62,29 +62,43 @@ def arq_options(settings: Settings, desk: Desk) -> dict[str, Any]:
     }
 
 
-async def run_worker(settings: Settings, topology: Topology) -> None:
+async def run_worker(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT; then finish what is under way, hand the lanes back, and return."""
-    redis = _open_for_drains(settings, topology)
+    loaded = settings.loaded()
+    redis = open_redis(settings.redis_url.get_secret_value())
     registry = CollectorRegistry()
-    desk = Desk.open(redis, settings, topology, DeliveryMetrics(registry))
+    desk = Desk.open(redis, settings, loaded.topology, DeliveryMetrics(registry))
+    reload = _reload(settings, loaded, desk, registry)
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, desk.stopping.set)
-    observed = Observed(redis, desk.paces, registry, settings.worker_calls_per_second, all_memories(topology))
+    observed = Observed(
+        redis,
+        lambda: desk.paces,
+        registry,
+        settings.worker_calls_per_second,
+        lambda: all_memories(reload.running.topology),
+    )
     async with _health_pages(settings, observed):
         await warn_unless_durable(redis, required=settings.require_durable_redis)
         calm_garbage_collection()
-        log.info("worker.started", version=__version__, lanes=len(desk.lanes))
-        while not desk.stopping.is_set():
-            await _work(settings, desk)
+        log.info("worker.started", version=__version__, lanes=len(desk.lanes), config=loaded.sha256[:12])
+        async with reload.watching():
+            while not desk.stopping.is_set():
+                await _work(settings, desk)
     await desk.close()
     await redis.aclose(close_connection_pool=True)
     log.info("worker.stopped")
 
 
-def _open_for_drains(settings: Settings, topology: Topology) -> ArqRedis:
-    """Redis with connections for all: each drain keeps one while it waits for its lane, and needs one to settle."""
-    return open_redis(settings.redis_url.get_secret_value(), connections=2 * len(all_lanes(topology)) + 32)
+def _reload(settings: Settings, loaded: Loaded, desk: Desk, registry: CollectorRegistry) -> Reload:
+    return Reload(
+        loaded,
+        load=settings.loaded_again,
+        use=desk.renew,
+        waiting=lambda names: calls_waiting(desk.redis, lanes_of(names)),
+        metrics=ConfigMetrics(registry),
+    )
 
 
 async def _work(settings: Settings, desk: Desk) -> None:
@@ -162,11 +176,11 @@ async def _serve(server: uvicorn.Server, settings: Settings) -> None:
 
 def main() -> None:
     """Run one worker from the environment."""
+    ignore_hang_ups()
     settings = load_settings()
     set_up_logging(settings.log_level, settings.log_format, component="worker")
-    topology = load_topology(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run_worker(settings, topology))
+        runner.run(run_worker(settings))
 
 
 def __getattr__(name: str) -> Any:
@@ -175,9 +189,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     settings = load_settings()
     set_up_logging(settings.log_level, settings.log_format, component="worker")
-    topology = load_topology(settings)
-    redis = _open_for_drains(settings, topology)
-    desk = Desk.open(redis, settings, topology, DeliveryMetrics(CollectorRegistry()))
+    loaded, registry = settings.loaded(), CollectorRegistry()
+    redis = open_redis(settings.redis_url.get_secret_value())
+    desk = Desk.open(redis, settings, loaded.topology, DeliveryMetrics(registry))
+    reload, watching = _reload(settings, loaded, desk, registry), contextlib.AsyncExitStack()
 
     async def take_over_signals(_ctx: dict[str, Any]) -> None:
         main_task = asyncio.current_task()
@@ -185,10 +200,12 @@ def __getattr__(name: str) -> Any:
 
         async def stop() -> None:
             desk.stopping.set()
+            await watching.aclose()
             await desk.finish(FINISH_WITHIN)
             main_task.cancel()
 
         for signum in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signum, lambda: asyncio.ensure_future(stop()))
+        await watching.enter_async_context(reload.watching())
 
     return type("WorkerSettings", (), arq_options(settings, desk) | {"on_startup": staticmethod(take_over_signals)})

@@ -18,7 +18,6 @@ from rich.console import Console
 from app.config.topology import Topology
 from app.delivery.connection import open_redis, why_unavailable
 from app.settings import Settings, load_settings
-from app.topology import load_topology
 
 T = TypeVar("T")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -51,7 +50,7 @@ def with_redis(work: Callable[[Operator], Awaitable[T]]) -> T:
     """Run `work` with Redis at hand. A Redis that does not answer ends the command with one line."""
     _join_local_run()
     settings = load_settings()
-    topology = load_topology(settings)
+    topology = settings.topology()
 
     async def run() -> T:
         redis = open_redis(settings.redis_url.get_secret_value())

@@ -15,7 +15,7 @@ from app.delivery.books import read_books
 from app.delivery.keys import DestinationKeys
 from app.masking import mask_text
 from app.settings import load_settings
-from app.topology import all_lanes, load_topology
+from app.topology import all_lanes
 
 commands = typer.Typer(no_args_is_help=True, help="Look after the Attentive accounts that events go to.")
 
@@ -49,7 +49,7 @@ def list_destinations() -> None:
 @commands.command("test")
 def ask_whose_token(name: Name = None) -> None:
     """Ask Attentive whose token each destination has. Nothing is changed and nobody is written to."""
-    topology = load_topology(load_settings())
+    topology = load_settings().topology()
     wanted = [name] if name is not None else list(topology.destinations)
     if name is not None and name not in topology.destinations:
         fail(f"there is no destination {name!r}; there are: {', '.join(topology.destinations)}", 2)

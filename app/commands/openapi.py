@@ -21,7 +21,7 @@ def openapi() -> None:
 
 def gateway_document() -> str:
     """openapi/gateway.yaml."""
-    nobody = Observed(Redis(), {}, CollectorRegistry(), 1)  # no page is opened, so nothing is asked of it
+    nobody = Observed(Redis(), dict, CollectorRegistry(), 1)  # no page is opened, so nothing is asked of it
     document = create_api(nobody, WriteKeys({})).openapi()
     return _HEAD + yaml.dump(document, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
 

@@ -21,9 +21,9 @@ from app.commands.common import Operator, fail, out, running_file, with_redis
 from app.commands.samples import SAMPLES, show_samples
 from app.delivery.books import read_books
 from app.embedded import NoRedis, embedded_redis
+from app.reload import terminal_is_gone
 from app.sandbox.keys import DEFAULT_KEY
 from app.settings import SECRET_VARIABLES, load_settings
-from app.topology import load_topology
 
 SANDBOX_PORT: Final = 8090
 WRITE_KEY: Final = "dev"
@@ -57,11 +57,12 @@ def run(
                 os.environ["GATEWAY_REDIS_URL"] = stack.enter_context(_started("Redis", embedded_redis(data)))
             data.mkdir(parents=True, exist_ok=True)
             sandbox = _complete_environment()
-            topology = load_topology(load_settings())
+            topology = load_settings().topology()
             stack.enter_context(_announced(data))
             _say_what_waits()
             parts = list(_start_parts(stack, data, sandbox, gateway, ("--host", host, "--port", str(port))))
             _wait_until_ready(parts)
+            _pass_hang_ups_on(parts)
             key = next(source.write_keys[0].key.get_secret_value() for source in topology.sources.values())
             if not no_samples and (sandbox or samples):
                 show_samples(samples or SAMPLES, gateway, key)
@@ -171,6 +172,19 @@ def _say_where(gateway: str, sandbox: str | None, parts: list[_Part]) -> None:
     logs = ", ".join(str(part.log) for part in parts)
     out.print(f"API: {gateway}/docs   metrics: {gateway}/metrics   logs: {logs}", highlight=False, soft_wrap=True)
     out.print("Ctrl-C stops everything.", highlight=False)
+
+
+def _pass_hang_ups_on(parts: list[_Part]) -> None:
+    """A SIGHUP makes all parts read their configuration again; the one of a terminal that is closed ends them."""
+
+    def hung_up(*_: object) -> None:
+        if terminal_is_gone():
+            sys.exit(0)
+        for part in parts:
+            if part.name in ("gateway", "worker"):
+                part.process.send_signal(signal.SIGHUP)
+
+    signal.signal(signal.SIGHUP, hung_up)
 
 
 def _watch(parts: list[_Part]) -> None:

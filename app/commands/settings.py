@@ -72,6 +72,21 @@ Norway. A key that stands twice is a mistake.
 
 Names are lower-case letters, digits, `-` and `_`. A name is part of the keys in Redis: renaming a destination leaves
 what waits for it behind.
+
+### Changing it while everything runs
+
+Gateways and workers look each second at the file and at the files of its secrets, and read what has then stayed as it
+is for a second. So a ConfigMap or Secret of Kubernetes needs no restart, nor does a rotated token, write key or webhook
+secret that is given as a file. SIGHUP reads at once, also with `serve --workers N` and under `run`. A process keeps the
+environment it began with: secrets that are named by a variable, and all settings above, change by a restart.
+
+- A good file takes the place of the old one in one step. Requests and calls under way finish with what they began with.
+- A bad one changes nothing: the log has `config.reload_failed` with the mistake and its line, `/metrics` has
+  `gateway_config_last_reload_successful` 0. It is tried again until it is good.
+- `gateway_config_info` and the log name what runs by the file's `sha256sum`.
+- What waits for a destination that is removed is kept, and sent once it is back: `config.destination_removed` in the
+  log, `gateway_config_removed_destination_deliveries` in `/metrics`.
+- A process that starts needs a good file.
 """
 _MODELS: Final[Sequence[tuple[str, type[BaseModel]]]] = (
     ("destinations.NAME", Destination),

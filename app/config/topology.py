@@ -1,8 +1,8 @@
 """Who sends, and where to: the whole file, read and checked."""
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from app.config.destination import Destination
 from app.config.document import BadFile, Document
+from app.config.files import Stamp, stamp
 from app.config.source import Source
 from app.config.values import BadSettings, Frozen, Name, Secrets, misplaced, nearest
 
@@ -44,12 +45,12 @@ class Topology(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One reading of the file."""
+    """One reading of the configuration."""
 
     topology: Topology
-    sha256: str  # of the file, as sha256sum prints it
-    files: tuple[Path, ...]  # what it was read from: itself and the files of its secrets
-    unknown_secrets: int  # that only a placeholder stands for
+    sha256: str = "none"  # of the file, as sha256sum prints it
+    files: Mapping[Path, Stamp] = field(default_factory=dict)  # what it was read from: itself, the files of its secrets
+    unknown_secrets: int = 0  # that only a placeholder stands for
 
 
 def load_file(path: Path, *, secrets_needed: bool = True) -> Loaded:
@@ -57,6 +58,7 @@ def load_file(path: Path, *, secrets_needed: bool = True) -> Loaded:
 
     Without `secrets_needed`, a secret that is kept where this process cannot see it is no mistake.
     """
+    files = {path: stamp(path)}
     try:
         content = path.read_bytes()
     except OSError as failure:
@@ -67,4 +69,4 @@ def load_file(path: Path, *, secrets_needed: bool = True) -> Loaded:
         topology = Topology.model_validate(document.content, context=secrets)
     except ValidationError as invalid:
         raise BadFile(path, document.mistakes(invalid.errors(include_url=False))) from None
-    return Loaded(topology, hashlib.sha256(content).hexdigest(), (path, *secrets.files), secrets.missing)
+    return Loaded(topology, hashlib.sha256(content).hexdigest(), files | secrets.files, secrets.missing)

@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from app.config.files import Stamp, stamp
 from app.segment.paths import EventPath
 
 ATTENTIVE_URL: Final = "https://api.attentivemobile.com"
@@ -177,7 +178,7 @@ class Secrets:
     """How one reading of a file treats secrets that are kept elsewhere, and which files they were in."""
 
     needed: bool = True  # False: one that cannot be had is no mistake, a placeholder stands for it
-    files: list[Path] = field(default_factory=list)
+    files: dict[Path, Stamp] = field(default_factory=dict)  # as they were before they were read
     missing: int = 0
 
     def lacking(self, reference: str, problem: str) -> str:
@@ -197,7 +198,7 @@ def _resolve(given: Any, info: ValidationInfo) -> Any:
                 raise ValueError("must name an environment variable, in capitals")
             return os.environ.get(variable) or secrets.lacking(variable, f"the variable {variable} is not set")
         case {"file": str(path), **rest} if not rest:
-            secrets.files.append(Path(path))
+            secrets.files[Path(path)] = stamp(Path(path))
             try:
                 return _text_of(Path(path))
             except ValueError as problem:

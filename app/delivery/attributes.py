@@ -32,6 +32,10 @@ class KnownAttributes:
         self._known: Mapping[str, Types] = {}
         self._warned: set[str] = set()
 
+    def replace(self, warn_at: Mapping[str, int]) -> None:
+        """From now on these destinations."""
+        self._warn_at = warn_at
+
     def of(self, destination: str) -> Types:
         """The attributes of one account, as they were at most some seconds ago."""
         return self._known.get(destination, _NONE)
@@ -42,9 +46,10 @@ class KnownAttributes:
 
     async def look(self) -> None:
         """See what is stored. Raises RedisError."""
-        self._known = await read_attributes(self._redis, list(self._warn_at))
+        warn_at = self._warn_at
+        self._known = await read_attributes(self._redis, list(warn_at))
         for destination, attributes in self._known.items():
-            if len(attributes) < self._warn_at[destination]:
+            if len(attributes) < warn_at[destination]:
                 self._warned.discard(destination)
             elif destination not in self._warned:
                 self._warned.add(destination)

@@ -247,6 +247,14 @@ class LaneDepth:
         return sum(self.by_priority) + self.retries
 
 
+async def calls_waiting(redis: Redis, lanes: Sequence[Lane]) -> dict[str, int]:
+    """How many calls wait in these lanes, by destination. Raises RedisError."""
+    waiting: dict[str, int] = {}
+    for depth in await lane_depths(redis, lanes):
+        waiting[depth.lane.destination] = waiting.get(depth.lane.destination, 0) + depth.total
+    return waiting
+
+
 async def lane_depths(redis: Redis, lanes: Sequence[Lane]) -> list[LaneDepth]:
     """What waits where, for operators and metrics. Raises RedisError."""
     async with redis.pipeline(transaction=False) as pipeline:

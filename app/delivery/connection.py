@@ -69,6 +69,12 @@ def _pool_behind(sentinels: Sentinels, options: Mapping[str, Any]) -> FailoverPo
     )
 
 
+def make_room(redis: Redis, connections: int) -> None:
+    """Let `redis` have at least this many connections from now on."""
+    pool = redis.connection_pool
+    pool.max_connections = max(pool.max_connections, connections)
+
+
 def _packing_in_c(connection: type[AbstractConnection]) -> type[AbstractConnection]:
     """The same connection, writing commands with hiredis: redis-py's asyncio side does it in Python, 4 µs each."""
 

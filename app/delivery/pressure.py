@@ -1,6 +1,6 @@
 """How much Redis holds for each destination and how full it is, looked at each second and remembered."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,7 +33,8 @@ class Pressure:
 class PressureGauge:
     """`now()` is the last look, without waiting."""
 
-    def __init__(self, redis: Redis, lanes: Sequence[Lane]) -> None:
+    def __init__(self, redis: Redis, lanes: Callable[[], Sequence[Lane]]) -> None:
+        """`lanes` says which there are now."""
         self._redis = redis
         self._lanes = lanes
         self._last = Pressure()
@@ -44,7 +45,7 @@ class PressureGauge:
 
     async def look(self) -> None:
         """Look now. Raises RedisError."""
-        self._last = await read_pressure(self._redis, self._lanes)
+        self._last = await read_pressure(self._redis, self._lanes())
 
 
 @dataclass(frozen=True, slots=True)

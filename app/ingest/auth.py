@@ -38,6 +38,10 @@ class WriteKeys:
     def __init__(self, senders: Mapping[str, Sender]) -> None:
         self._senders = senders
 
+    def replace(self, senders: Mapping[str, Sender]) -> None:
+        """From now on these. Requests that have found their sender keep it."""
+        self._senders = senders
+
     def knows(self, key: str) -> bool:
         """Whether this key belongs to a source."""
         return key in self._senders

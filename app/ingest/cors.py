@@ -35,6 +35,10 @@ class Cors:
         self._app = app
         self._origins = origins
 
+    def replace(self, origins: Origins) -> None:
+        """From now on these."""
+        self._origins = origins
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         origin = header(scope, b"origin") if scope["type"] == "http" else None

@@ -164,7 +164,7 @@ class TestWithoutItsSecrets:
         file.write_text(content.replace("write_key: very-secret-3", "write_key_file: /run/secrets/not-here"))
         loaded = load_file(file, secrets_needed=False)
         assert loaded.unknown_secrets == 2
-        assert loaded.files == (file, Path("/run/secrets/not-here"))
+        assert [*loaded.files] == [file, Path("/run/secrets/not-here")]
 
     def test_one_secret_for_two_is_a_mistake_all_the_same(self, file: Path) -> None:
         content = GOOD.replace("very-secret-1", "{env: NOT_SET_HERE}").replace("very-secret-2", "{env: NOT_SET_HERE}")

@@ -72,10 +72,10 @@ class TestALook:
 
 class TestTheGauge:
     async def test_shows_no_pressure_before_its_first_look(self, redis: Redis) -> None:
-        assert PressureGauge(redis, LANES).now() == Pressure()
+        assert PressureGauge(redis, lambda: LANES).now() == Pressure()
 
     async def test_keeps_looking(self, redis: Redis) -> None:
-        gauge = PressureGauge(redis, LANES)
+        gauge = PressureGauge(redis, lambda: LANES)
         async with watching(gauge.look):
             await until(lambda: gauge.now().backlog == {"acme": NOTHING, "other": NOTHING}, "it looks once")
             await add(redis, ORDERS, calls=7)
@@ -84,7 +84,7 @@ class TestTheGauge:
     async def test_keeps_what_it_saw_while_it_cannot_look_and_looks_again_when_it_can(
         self, redis: Redis, logged: list[MutableMapping[str, Any]]
     ) -> None:
-        gauge = PressureGauge(redis, LANES)
+        gauge = PressureGauge(redis, lambda: LANES)
         await add(redis, ORDERS, calls=7)
         async with watching(gauge.look):
             await until(lambda: bool(gauge.now().backlog), "it looks once")
@@ -102,7 +102,7 @@ class TestTheGauge:
     ) -> None:
         """The write itself tells trackers to come again."""
         nobody = open_redis(f"unix://{tmp_path}/nobody.sock")
-        gauge = PressureGauge(nobody, LANES)
+        gauge = PressureGauge(nobody, lambda: LANES)
         async with watching(gauge.look):
             await until(lambda: len(logged) > 0, "it fails once")
             assert gauge.now() == Pressure()

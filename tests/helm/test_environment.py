@@ -9,7 +9,6 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.commands.settings import environment_name
 from app.settings import SECRET_VARIABLES, Settings, load_settings
-from app.topology import load_topology
 from helm.generate import SET_BY_THE_CHART, chart_settings
 from tests.helm.cases import CASES, ONE_ACCOUNT, SECRET
 from tests.helm.conftest import Render
@@ -101,7 +100,7 @@ def test_a_setting_that_is_not_given_is_left_to_the_program(
 def test_the_config_is_one_that_the_program_reads(
     release: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, component: str
 ) -> None:
-    topology = load_topology(settings_of(release(name), component, tmp_path, monkeypatch, SECRET))
+    topology = settings_of(release(name), component, tmp_path, monkeypatch, SECRET).topology()
     assert topology.sources["web-shop"].destination == "acme"
     assert topology.destinations["acme"].api_token.get_secret_value() == SECRET["ACME_TOKEN"]
     if name != "config as text":
@@ -117,7 +116,7 @@ def test_one_account_needs_no_config(
 ) -> None:
     read = settings_of(release(name), component, tmp_path, monkeypatch)
     assert read.redis_url.get_secret_value() == ONE_ACCOUNT["GATEWAY_REDIS_URL"]
-    (destination,) = load_topology(read).destinations.values()
+    (destination,) = read.topology().destinations.values()
     assert destination.api_token.get_secret_value() == ONE_ACCOUNT["ATTENTIVE_API_TOKEN"]
 
 

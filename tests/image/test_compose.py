@@ -17,7 +17,6 @@ from app.delivery.connection import check_durability, open_redis
 from app.embedded import RedisBinary
 from app.sandbox.keys import DEFAULT_KEY
 from app.settings import Settings, load_settings
-from app.topology import load_topology
 from tests.image.dockerfile import ROOT, Dockerfile
 from tests.stack import wait_until
 
@@ -64,7 +63,7 @@ def test_the_example_is_a_working_set_of_settings(monkeypatch: pytest.MonkeyPatc
     for variable, value in {**EXAMPLE, **SERVICES["worker"]["environment"]}.items():
         monkeypatch.setenv(variable, str(value))
     settings = load_settings()
-    (destination,) = load_topology(settings).destinations.values()
+    (destination,) = settings.topology().destinations.values()
     assert destination.api_token.get_secret_value() == DEFAULT_KEY.token
     assert destination.base_url == "http://127.0.0.1:8090"  # on the worker's own machine:
     assert SERVICES["sandbox"]["network_mode"] == "service:worker"

@@ -153,3 +153,16 @@ def test_a_port_in_use_is_said_in_one_line(tmp_path: Path) -> None:
     assert answer.stderr.splitlines() == [
         f"attentive-gateway: cannot listen on 127.0.0.1:{port}: Address already in use; choose another with --port"
     ]
+
+
+@pytest.mark.timeout(120)
+def test_a_hang_up_signal_makes_all_parts_read_the_configuration_again(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.yaml"
+    account = f"{{api_token: x, base_url: 'http://127.0.0.1:{free_port()}'}}"
+    config.write_text(f"destinations: {{acme: {account}}}\nsources: {{web: {{write_key: dev, destination: acme}}}}\n")
+    with Run(tmp_path, "--no-samples", GATEWAY_CONFIG=str(config)) as run:
+        run.process.send_signal(signal.SIGHUP)
+        logs = [tmp_path / "data" / f"{part}.log" for part in ("gateway", "worker")]
+        wait_until(lambda: all("config.reloaded" in log.read_text() for log in logs), "both have heard it", 10)
+        assert run.post("/v1/track", {"event": "x", "userId": "u-1"}).status_code == 200
+        assert run.interrupt() == 0

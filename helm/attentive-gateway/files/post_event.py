@@ -10,13 +10,12 @@ import httpx
 
 from app.config.values import BadSettings
 from app.settings import load_settings
-from app.topology import load_topology
 
 
 def main(url: str, wanted: str = "") -> str | None:
     """None when all is well, else what is not."""
     try:
-        sources = load_topology(load_settings()).sources
+        sources = load_settings().topology().sources
     except BadSettings as problem:
         return str(problem)
     usable = {name: source for name, source in sources.items() if wanted == name or not (wanted or source.signing)}
