@@ -29,7 +29,9 @@ def mask_text(text: str) -> str:
     return _PHONE.sub(lambda found: mask_phone(found[0]), text)
 
 
-_PERSONAL = frozenset({"traits", "user", "identifiers", "attributes", "email", "phone", "userId", "username", "ip"})
+_PERSONAL = frozenset(
+    {"traits", "user", "identifiers", "attributes", "email", "phone", "userId", "previousId", "username", "ip"}
+)
 
 
 def mask_personal(value: Any, *, personal: bool = False) -> Any:

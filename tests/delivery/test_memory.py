@@ -144,6 +144,7 @@ class TestWhatAnIdentifyTells:
             pytest.param(b"[]", id="no object"),
             pytest.param(b'{"v":2,"people":[]}', id="of a later version"),
             pytest.param(b'{"v":1,"facts":{"email":"a@b.c"}}', id="of another shape"),
+            pytest.param(b'{"v":1,"seen":1,"facts":{},"listed":"none"}', id="of a list that is none"),
         ],
     )
     async def test_what_cannot_be_read_is_nothing_and_is_written_anew(self, redis: Redis, stored: bytes) -> None:

@@ -23,7 +23,9 @@ end
 local function is_record(record)
   if type(record) ~= 'table' or record.v ~= 1 then return false end
   if record.to then return type(record.to) == 'string' end
-  if type(record.facts) ~= 'table' then return false end
+  if type(record.facts) ~= 'table' or type(record.listed or {}) ~= 'table' or type(record.was or {}) ~= 'table' then
+    return false
+  end
   for _, fact in pairs(record.facts) do
     if type(fact) ~= 'table' or type(fact[2]) ~= 'number' then return false end
   end
