@@ -19,15 +19,15 @@ from app.masking import mask_text
 
 
 async def book_families(redis: Redis, destinations: Sequence[str]) -> list[Metric]:
-    """How many events came in, how they ended, and the dead letters that are kept. Raises RedisError."""
+    """How many events came in, how they ended, and what is kept of them. Raises RedisError."""
     received, replayed, ended, waiting = metrics.events_family()
-    unchanged, letters = metrics.unchanged_family(), metrics.dead_letters_family()
+    unchanged, (letters, review) = metrics.unchanged_family(), metrics.kept_family()
     unknown = metrics.unknown_family()
     attributes, left_out = metrics.attributes_family()
     large, joins = metrics.large_family(), metrics.joins_family()
     known = await read_attributes(redis, destinations)
     kept = await count_letters(redis, destinations)
-    for books, count in zip(await read_books(redis, destinations), kept, strict=True):
+    for books, (dead, held) in zip(await read_books(redis, destinations), kept, strict=True):
         labels = [books.destination]
         received.add_metric(labels, books.received)
         replayed.add_metric(labels, books.replayed)
@@ -42,7 +42,8 @@ async def book_families(redis: Redis, destinations: Sequence[str]) -> list[Metri
             unknown.add_metric([*labels, endpoint, then], number)
         waiting.add_metric(labels, books.waiting)
         unchanged.add_metric(labels, books.unchanged)
-        letters.add_metric(labels, count)
+        letters.add_metric(labels, dead)
+        review.add_metric(labels, held)
         attributes.add_metric(labels, len(known[books.destination]))
         for what, number in books.left_out.items():
             reason, _, name = what.partition(":")
@@ -51,7 +52,7 @@ async def book_families(redis: Redis, destinations: Sequence[str]) -> list[Metri
             large.add_metric([*labels, endpoint], number)
         for (source, verdict), number in books.joins.items():
             joins.add_metric([*labels, source, verdict], number)
-    return [received, replayed, ended, waiting, unchanged, unknown, letters, attributes, left_out, large, joins]
+    return [received, replayed, ended, waiting, unchanged, unknown, letters, review, attributes, left_out, large, joins]
 
 
 async def people_family(redis: Redis, memories: Mapping[tuple[str, str], timedelta]) -> Metric:

@@ -241,10 +241,17 @@ def depth_family() -> GaugeMetricFamily:
     )
 
 
-def dead_letters_family() -> GaugeMetricFamily:
-    """An empty family for the dead letters that are kept."""
-    return GaugeMetricFamily(
-        "gateway_dead_letters", "Dead letters kept: neither replayed nor purged yet", labels=["destination"]
+def kept_family() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+    """Empty families for what waits for an operator: dead letters, and calls held for review."""
+    return (
+        GaugeMetricFamily(
+            "gateway_dead_letters", "Dead letters kept: neither replayed nor purged yet", labels=["destination"]
+        ),
+        GaugeMetricFamily(
+            "gateway_unknown_outcomes_held",
+            "Calls of unknown outcome held for review: not resolved yet",
+            labels=["destination"],
+        ),
     )
 
 

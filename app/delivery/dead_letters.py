@@ -202,12 +202,14 @@ async def dead_letters(
             after = "(" + page[-1][0].decode()
 
 
-async def count_letters(redis: Redis, destinations: Sequence[str]) -> list[int]:
-    """How many are kept for each destination. Raises RedisError."""
+async def count_letters(redis: Redis, destinations: Sequence[str]) -> list[tuple[int, int]]:
+    """How many dead letters, and calls held for review, are kept for each destination. Raises RedisError."""
     async with redis.pipeline(transaction=False) as pipeline:
         for destination in destinations:
             pipeline.xlen(DestinationKeys(destination).dead)
-        return await pipeline.execute()
+            pipeline.xlen(DestinationKeys(destination).unknown)
+        counts: list[int] = await pipeline.execute()
+    return list(zip(counts[::2], counts[1::2], strict=True))
 
 
 async def replay(

@@ -66,6 +66,8 @@ def test_an_order_cut_after_processing_is_held_and_counted_once_when_discarded(g
     assert (call["message_id"], call["endpoint"], call["reason"]) == (event["messageId"], "purchase", "unknown_outcome")
     assert unknown(gateway, "purchase", "hold") == before + 1
     assert gateway.ended("unknown", "held") == ended + 1
+    kept = f'gateway_unknown_outcomes_held{{destination="{DESTINATION}"}}'
+    assert gateway.metrics()[kept] == 1
     assert gateway.run("dead-letters", "list").stdout.strip() == "No dead letters match."
     assert "ada@example.com" not in gateway.run("unknown-outcomes", "show", call["id"]).stdout
     assert "ada@example.com" in gateway.run("unknown-outcomes", "show", call["id"], "--reveal").stdout
@@ -73,7 +75,7 @@ def test_an_order_cut_after_processing_is_held_and_counted_once_when_discarded(g
 
     discarded = gateway.run("unknown-outcomes", "resolve", call["id"], "--discard", "--yes")
     assert (discarded.returncode, discarded.stdout.strip()) == (0, "1 discarded")
-    assert held(gateway) == []
+    assert (held(gateway), gateway.metrics()[kept]) == ([], 0)
     assert sent(gateway, PURCHASE, event) == 1
     assert "discarded" in gateway.run("trace", event["messageId"]).stdout
 
