@@ -20,6 +20,7 @@ OTHERS: Final = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
     ROOT / "benchmarks/README.md",
+    ROOT / "helm/attentive-gateway/README.md",
     ROOT / "examples/README.md",
     ROOT / "helm/attentive-gateway/README.md",
 ]
@@ -85,3 +86,10 @@ def test_every_key_in_redis_is_described() -> None:
             if not name.startswith("_") and name not in ("destination", "endpoint", "prefix"):
                 word = {"streams": "high"}.get(name, name)
                 assert any(key.rstrip("…N:").endswith(f":{word}") for key in told), f"{keys.prefix}: {name}"
+
+
+def test_every_alert_of_the_chart_is_a_heading_that_says_what_to_do() -> None:
+    rules = (ROOT / "helm/attentive-gateway/templates/prometheusrule.yaml").read_text(encoding="utf-8")
+    alerts = {name.lower() for name in re.findall(r'"alert" "(\w+)"', rules)}
+    assert alerts
+    assert {each for each in headings(DOCS / "operations.md") if each.startswith("attentivegateway")} == alerts

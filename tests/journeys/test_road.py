@@ -99,10 +99,12 @@ def test_a_passing_fault_delays_an_event_and_loses_nothing(
 
 def test_a_refused_key_holds_the_destination_and_costs_no_attempt(gateway: Stack) -> None:
     event = track()
-    gateway.fault(kind="status", status=401, count=1, path="/v1/events/custom")
+    gateway.fault(kind="status", status=401, path="/v1/events/custom")
+    gateway.fault(kind="status", status=401, path="/v1/me")  # else the hold would end by itself
     assert gateway.post("/v1/track", event).status_code == 200
     wait_until(lambda: "held" in gateway.run("trace", event["messageId"]).stdout, "the event is held")
     assert gateway.ledger(message_id=event["messageId"]) == []
+    gateway.heal()
     gateway.release_holds()
     wait_until(lambda: len(gateway.ledger(message_id=event["messageId"])) == 1, "it arrives once the hold is over")
     steps = [json.loads(line) for line in gateway.run("trace", "--json", event["messageId"]).stdout.splitlines()]
