@@ -10,14 +10,18 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Literal
 
+from app.attentive.call import AttentiveCall
+from app.attentive.endpoints import UNSUBSCRIBE
 from app.delivery.delivery import HORIZON, Delivery
 from app.identity.extract import IdentityRules, extract_identity
+from app.identity.identity import Identity
 from app.identity.memory import Facts, MemoryRules, contact_alone, with_memory
 from app.mapping.apply import apply_rule
 from app.mapping.attributes import AttributeGuard, AttributeRules
-from app.mapping.catalogue import Catalogue
+from app.mapping.catalogue import Catalogue, Rule
 from app.mapping.fields import Unmappable
 from app.mapping.size import TooLarge, written
+from app.mapping.subscriptions import Subscriptions
 from app.privacy.guard import Guard
 from app.privacy.policy import Action, Finding
 from app.segment.events import SegmentEvent
@@ -83,6 +87,7 @@ class Plan:
     guard: Guard = field(default_factory=Guard)  # asked before the event is parsed
     memory: MemoryRules = field(default_factory=MemoryRules)  # of the source
     joins: Literal["send", "hold"] = "send"  # an identify that names identifiers of two people
+    subscriptions: Subscriptions = field(default_factory=Subscriptions)
 
 
 def decide(
@@ -117,22 +122,26 @@ def decide(
     if not identity.has(plan.identity.primary):
         return Drop(DropReason.NO_PRIMARY_IDENTIFIER, tuple(notes))
     rules = plan.catalogue.rules_for(event)
-    if not rules:
+    consents = plan.subscriptions.calls_for(event, identity, notes)
+    if not rules and not consents:
         reason = DropReason.EVENT_NOT_ALLOWED if event.type == "track" else DropReason.NOT_FORWARDED
         return Drop(reason, tuple(notes))
     moment, time_notes = occurred_at(event, received_at)
     notes += time_notes
     too_old = plan.oldest is not None and received_at - moment > plan.oldest
-    if too_old and any(rule.endpoint.dated for rule in rules):
-        return Bury("too_old", "occurred too long before it arrived to be of use", tuple(notes))
     guard = AttributeGuard(plan.attributes, attributes)
-    try:
-        calls = [call for rule in rules if (call := apply_rule(rule, event, identity, moment, guard, notes))]
-        bodies = [written(call, notes, guard.counts) for call in calls]
-    except Unmappable as verdict:
-        return Bury("unmappable", f"{verdict.reason}: {verdict.detail}", tuple(notes), tuple(guard.counts))
-    except TooLarge as verdict:
-        return Bury("too_large", str(verdict), tuple(notes), tuple(guard.counts))
+    calls = (
+        Bury("too_old", "occurred too long before it arrived to be of use", tuple(notes))
+        if too_old and _lose_worth_with_age(rules, consents)
+        else _calls(rules, event, identity, moment, guard, notes)
+    )
+    if isinstance(calls, Bury):
+        consents = tuple(call for call in consents if call.endpoint is UNSUBSCRIBE)
+        if not consents:
+            return calls
+        notes.append(f"{calls.reason}: {calls.detail}; the opt-out alone is sent")
+        calls = []
+    calls += [(call, written(call, notes, guard.counts)) for call in consents]
     if not calls:
         nobody = event.type != "identify"  # known by Shopify's or Klaviyo's id alone, which events cannot carry
         reason = DropReason.UNUSABLE_IDENTITY if nobody else DropReason.NOTHING_TO_SAY
@@ -148,10 +157,34 @@ def decide(
             received_at=received_at,
             deadline=(moment if call.endpoint.dated else received_at) + HORIZON,
             calls=len(calls),
+            doubts=tuple(call.body["user"]) if call.ask_first else (),
+            once_in_s=call.once_in_s,
         )
-        for call, body in zip(calls, bodies, strict=True)
+        for call, body in calls
     )
     return Forward(deliveries, tuple(notes), tuple(guard.counts), guard.first_seen)
+
+
+def _calls(
+    rules: Sequence[Rule],
+    event: SegmentEvent,
+    identity: Identity,
+    moment: datetime,
+    guard: AttributeGuard,
+    notes: list[str],
+) -> list[tuple[AttentiveCall, bytes]] | Bury:
+    """What the catalogue makes of the event, each call with its JSON, or why it cannot."""
+    try:
+        calls = [call for rule in rules if (call := apply_rule(rule, event, identity, moment, guard, notes))]
+        return [(call, written(call, notes, guard.counts)) for call in calls]
+    except Unmappable as verdict:
+        return Bury("unmappable", f"{verdict.reason}: {verdict.detail}", tuple(notes), tuple(guard.counts))
+    except TooLarge as verdict:
+        return Bury("too_large", str(verdict), tuple(notes), tuple(guard.counts))
+
+
+def _lose_worth_with_age(rules: Sequence[Rule], consents: Sequence[AttentiveCall]) -> bool:
+    return any(rule.endpoint.dated for rule in rules) or any(call.endpoint.dated for call in consents)
 
 
 def _wanted(event: SegmentEvent) -> bool:

@@ -11,6 +11,7 @@ from app.config.destination import Destination
 from app.config.source import Source
 from app.config.topology import Topology
 from app.delivery.backlog import Lane
+from app.delivery.consent import ConsentRules
 from app.delivery.pace import Pace
 from app.delivery.unknown import WhenUnknown, default_policy
 from app.identity.extract import IdentityRules
@@ -22,6 +23,7 @@ from app.ingest.signatures import Scheme, Signing
 from app.mapping.attributes import AttributeRules
 from app.mapping.catalogue import Catalogue
 from app.mapping.overrides import catalogue_of
+from app.mapping.subscriptions import Subscriptions
 from app.pipeline import Plan
 from app.privacy.guard import Guard
 from app.privacy.policy import CONTACTS, ID_NAMES, Action, Check, Policy
@@ -55,6 +57,12 @@ def all_policies(topology: Topology) -> dict[Lane, WhenUnknown]:
         or default_policy(BY_NAME[lane.endpoint])
         for lane in all_lanes(topology)
     }
+
+
+def consent_rules(destination: Destination) -> ConsentRules:
+    """What a worker has to know of this destination's subscriptions."""
+    rules = destination.subscriptions
+    return ConsentRules(rules.types_by_source(), timedelta(seconds=rules.check_after_s))
 
 
 def all_senders(
@@ -148,6 +156,7 @@ def plan_of(destination: Destination) -> Plan:
         ),
         guard=Guard(_policy(destination, identity)),
         joins=destination.joins,
+        subscriptions=Subscriptions(destination.subscriptions.rules()),
     )
 
 

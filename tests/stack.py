@@ -173,6 +173,11 @@ class Stack:
         answer = httpx.post(f"{self.sandbox.url}/_sandbox/faults", json=rule, trust_env=False)
         assert answer.status_code == 201, answer.text
 
+    def struck(self) -> int:
+        """How many calls the faults in force have spoiled."""
+        faults = httpx.get(f"{self.sandbox.url}/_sandbox/faults", trust_env=False).json()["faults"]
+        return sum(fault["struck"] for fault in faults)
+
     def heal(self) -> None:
         """End all faults."""
         httpx.delete(f"{self.sandbox.url}/_sandbox/faults", trust_env=False)

@@ -19,7 +19,9 @@ FREE_FOR_ALL: Final = frozenset({"value"})  # what values are made of, below eve
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "ingest": frozenset({"pipeline", "delivery", "identity.memory", "segment", "privacy", "metrics", "masking"}),
     "console": frozenset({"delivery", "mapping", "masking"}),
-    "pipeline": frozenset({"mapping", "identity", "segment", "privacy", "delivery.delivery"}),
+    "pipeline": frozenset(
+        {"mapping", "identity", "segment", "privacy", "attentive.call", "attentive.endpoints", "delivery.delivery"}
+    ),
     "mapping": frozenset({"identity", "segment", "attentive.call", "attentive.endpoints"}),
     "redis_url": LEAVES,
     "delivery": frozenset({"attentive", "masking", "redis_url"}),

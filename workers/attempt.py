@@ -9,16 +9,18 @@ import orjson
 import structlog
 
 from app.attentive.client import AttentiveClient, Reply, Unreachable
-from app.attentive.endpoints import BY_NAME
+from app.attentive.endpoints import BY_NAME, ELIGIBILITY
 from app.delivery.backlog import Entry, Lane, Settlement, buried, done, held, left_open, retried
+from app.delivery.consent import ConsentRules, Learned, doubted, look_into, question
 from app.delivery.dead_letters import DeadLetter
 from app.delivery.delivery import Delivery, Unreadable, event_key
-from app.delivery.journal import answer_facts, attempt_record
+from app.delivery.journal import answer_facts, attempt_record, check_record
 from app.delivery.outcome import Delivered, Hold, Outcome, RetryLater, Undeliverable, Unknown, judge
 from app.delivery.unknown import WhenUnknown, counted
 from app.metrics import DeliveryMetrics
 
 _ORPHANED: Final = Unreachable("its worker stopped before the end was known", ambiguous=True)
+_ASK_AGAIN: Final = RetryLater(timedelta(), "Attentive is asked again")
 
 log = structlog.get_logger()
 
@@ -26,11 +28,19 @@ log = structlog.get_logger()
 class Attempts:
     """The attempts of one drain. `policy` is what follows an outcome that nobody knows."""
 
-    def __init__(self, lane: Lane, attentive: AttentiveClient, metrics: DeliveryMetrics, policy: WhenUnknown) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        attentive: AttentiveClient,
+        metrics: DeliveryMetrics,
+        policy: WhenUnknown,
+        consent: ConsentRules,
+    ) -> None:
         self._lane = lane
         self._attentive = attentive
         self._metrics = metrics
         self._policy = policy
+        self._consent = consent
 
     async def make(self, entry: Entry) -> Settlement:
         """Send one delivery once. Never raises: a bug of ours buries it."""
@@ -39,7 +49,7 @@ class Attempts:
         except Unreadable as damage:
             return _bury_unreadable(entry, str(damage))
         try:
-            return await self._send(entry, delivery)
+            return await (self._ask(entry, delivery) if delivery.doubts else self._send(entry, delivery))
         except Exception as bug:
             log.exception("delivery.crashed", message_id=delivery.message_id, endpoint=delivery.endpoint)
             return _bury_crashed(entry, delivery, bug)
@@ -50,9 +60,11 @@ class Attempts:
             delivery = Delivery.from_json(entry.payload)
         except Unreadable as damage:
             return _bury_unreadable(entry, str(damage))
-        outcome = judge(_ORPHANED, delivery, now=datetime.now(UTC), policy=self._policy, backoff=_at_once)
         log.warning("delivery.orphaned", lane=str(self._lane), message_id=delivery.message_id)
-        return _settlement(entry, delivery, _ORPHANED, outcome)
+        if delivery.doubts:  # no more than a question was under way
+            return retried(entry, delivery, attempt_record(delivery, _ORPHANED, _ASK_AGAIN), _ASK_AGAIN.wait)
+        outcome = judge(_ORPHANED, delivery, now=datetime.now(UTC), policy=self._policy, backoff=_at_once)
+        return self._settlement(entry, delivery, _ORPHANED, outcome)
 
     async def _send(self, entry: Entry, delivery: Delivery) -> Settlement:
         if datetime.now(UTC) > delivery.deadline:
@@ -61,12 +73,50 @@ class Attempts:
         now = datetime.now(UTC)
         outcome = judge(reply, delivery, now=now, policy=self._policy)
         self._observe(delivery, reply, outcome, now)
-        return replace(_settlement(entry, delivery, reply, outcome), reply=reply)
+        return replace(self._settlement(entry, delivery, reply, outcome), reply=reply)
+
+    async def _ask(self, entry: Entry, delivery: Delivery) -> Settlement:
+        """Ask Attentive about one contact of a call that may have been acted on, in place of sending it."""
+        contact, value = question(delivery)
+        reply = await self._attentive.subscriptions(contact, value)
+        self._count(ELIGIBILITY.name, reply)
+        found = look_into(reply, delivery, self._consent, now=datetime.now(UTC))
+        record = check_record(delivery, contact, reply, found)
+        match found:
+            case Learned(left=left):
+                return done(entry, delivery, record) if left is None else retried(entry, left, record, timedelta())
+            case outcome:  # an unknown outcome was counted when it came about
+                return replace(self._settlement(entry, delivery, reply, outcome), record=record, counted="")
+
+    def _settlement(self, entry: Entry, delivery: Delivery, reply: Reply | Unreachable, outcome: Outcome) -> Settlement:
+        record = attempt_record(delivery, reply, outcome)
+        match outcome:
+            case Delivered():
+                return done(entry, delivery, record)
+            case RetryLater(wait=wait, ambiguous=ambiguous):
+                counts = counted(delivery.endpoint, WhenUnknown.SEND_AGAIN) if ambiguous else ""
+                return replace(retried(entry, delivery, record, wait), counted=counts)
+            case Hold():
+                return held(entry, delivery, record, outcome)
+            case Undeliverable(reason=reason, detail=detail):
+                return buried(entry, delivery, record, DeadLetter.of(delivery, reason, detail, answer_facts(reply)))
+            case Unknown(policy=WhenUnknown.CHECK):
+                waits = retried(entry, doubted(delivery), record, self._consent.check_after)
+                return replace(waits, counted=counted(delivery.endpoint, WhenUnknown.CHECK))
+            case Unknown(policy=policy, reason=reason):
+                kept = policy is WhenUnknown.HOLD
+                letter = DeadLetter.of(delivery, "unknown_outcome", reason, answer_facts(reply)) if kept else None
+                ending = left_open(entry, delivery, record, policy, letter)
+                return replace(ending, counted=counted(delivery.endpoint, policy))
+
+    def _count(self, endpoint: str, reply: Reply | Unreachable) -> str:
+        answer = str(reply.status) if isinstance(reply, Reply) else "unreachable"
+        self._metrics.attempted(self._lane.destination, endpoint, answer, reply.took.total_seconds())
+        return answer
 
     def _observe(self, delivery: Delivery, reply: Reply | Unreachable, outcome: Outcome, now: datetime) -> None:
-        answer = str(reply.status) if isinstance(reply, Reply) else "unreachable"
         lane = self._lane
-        self._metrics.attempted(lane.destination, lane.endpoint, answer, reply.took.total_seconds())
+        answer = self._count(lane.endpoint, reply)
         if isinstance(outcome, Delivered):
             self._metrics.delivered((now - delivery.received_at).total_seconds())
         else:
@@ -79,25 +129,6 @@ class Attempts:
                 answer=answer,
                 outcome=type(outcome).__name__,
             )
-
-
-def _settlement(entry: Entry, delivery: Delivery, reply: Reply | Unreachable, outcome: Outcome) -> Settlement:
-    record = attempt_record(delivery, reply, outcome)
-    match outcome:
-        case Delivered():
-            return done(entry, delivery, record)
-        case RetryLater(wait=wait, ambiguous=ambiguous):
-            counts = counted(delivery.endpoint, WhenUnknown.SEND_AGAIN) if ambiguous else ""
-            return replace(retried(entry, delivery, record, wait), counted=counts)
-        case Hold():
-            return held(entry, delivery, record, outcome)
-        case Undeliverable(reason=reason, detail=detail):
-            return buried(entry, delivery, record, DeadLetter.of(delivery, reason, detail, answer_facts(reply)))
-        case Unknown(policy=policy, reason=reason):
-            kept = policy is WhenUnknown.HOLD
-            letter = DeadLetter.of(delivery, "unknown_outcome", reason, answer_facts(reply)) if kept else None
-            ending = left_open(entry, delivery, record, policy, letter)
-            return replace(ending, counted=counted(delivery.endpoint, policy))
 
 
 def _at_once(_attempt: int, *, longest: timedelta) -> timedelta:

@@ -16,6 +16,7 @@ from app.delivery.backlog import Entry, Lane, LaneLease, Settlement
 from app.delivery.connection import why_unavailable
 from app.delivery.group_commit import GroupCommit
 from app.delivery.wake import wake_lane
+from app.topology import consent_rules
 from workers.attempt import Attempts
 from workers.desk import Desk
 
@@ -47,7 +48,8 @@ async def _drain_lane(desk: Desk, lane: Lane) -> None:
     if attentive is None or endpoint not in BY_NAME:
         log.warning("drain.unknown_lane", lane=str(lane))
         return
-    attempts = Attempts(lane, attentive, desk.metrics, accounts.policies[lane])
+    consent = consent_rules(accounts.destinations[destination])
+    attempts = Attempts(lane, attentive, desk.metrics, accounts.policies[lane], consent)
     lease = LaneLease(desk.redis, lane, accounts.paces[lane], journal_entries=desk.journal_entries)
     try:
         if not await lease.acquire():

@@ -24,3 +24,5 @@ class AttentiveCall(Value, frozen=True, gc=False):
     endpoint: Endpoint
     body: Mapping[str, Any]
     priority: Priority = Priority.NORMAL
+    once_in_s: int = 0  # the same said again about the same person within this time is left out; 0: nothing is
+    ask_first: bool = False  # Attentive is asked whether it is so already, and the call is sent only if it is not

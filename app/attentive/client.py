@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
+from urllib.parse import urlencode
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from app.attentive.endpoints import Endpoint
+from app.attentive.endpoints import ELIGIBILITY, Endpoint
 
 ANSWER_BYTES: Final = 64 * 1024  # more of an answer is never read
 LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
@@ -86,6 +87,10 @@ class AttentiveClient:
     async def who_am_i(self) -> Reply | Unreachable:
         """Ask whose token this is: 200 with the company as JSON, or 401. It says nothing about the token's scopes."""
         return await self._call("GET", "/v1/me", None)
+
+    async def subscriptions(self, contact: str, value: str) -> Reply | Unreachable:
+        """Ask what a `contact` ("phone" or "email") is subscribed to. Nobody is written to."""
+        return await self._call("GET", f"{ELIGIBILITY.path}?{urlencode({contact: value})}", None)
 
     async def _call(self, method: str, path: str, body: bytes | None) -> Reply | Unreachable:
         started = time.monotonic()

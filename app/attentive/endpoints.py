@@ -19,7 +19,7 @@ class Repeat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One write endpoint. `calls_per_second` is the documented limit of one access token on this path;
+    """One endpoint. `calls_per_second` is the documented limit of one access token on this path;
     `scope` names the permissions its key needs, separated by blanks.
     """
 
@@ -73,4 +73,8 @@ ENDPOINTS: Final = (
     UNSUBSCRIBE,
     PRIVACY_DELETE,
 )
+# Reads are asked when in doubt, not delivered, so they have no lanes. Older pages give all subscription calls 10 a
+# second, newer ones name no figure for this one.
+ELIGIBILITY: Final = Endpoint("eligibility", "/v1/subscriptions", "subscriptions:read", 10)
+
 BY_NAME: Final = {endpoint.name: endpoint for endpoint in ENDPOINTS}

@@ -19,6 +19,7 @@ from app.config.mapping import Mapping as MappingOverrides
 from app.config.memory import Memory
 from app.config.privacy import Privacy
 from app.config.source import Signing, Source, WriteKey
+from app.config.subscriptions import OptIn, OptOut, SubscriptionRules
 from app.settings import SECRET_VARIABLES, Settings, load_settings
 
 _HEAD: Final = """# Configuration
@@ -44,6 +45,12 @@ _FILE: Final = """
           custom: {username: traits.username, loyalty_card: traits.loyalty.card}
         unknown_outcomes: {purchase: hold}
         attributes: {lists: drop, types: {postal_code: string}}
+        subscriptions:
+          opt_in:
+            - {event: Newsletter Joined, sign_up_source: "123456"}
+            - {trait: sms_consent, is: true, channels: text, locale: {language: en, country: US}}
+          opt_out:
+            - {trait: sms_consent, is: false, channels: text}
       acme-uk:
         api_token_file: /run/secrets/acme-uk-token
         default_region: GB
@@ -97,6 +104,9 @@ _MODELS: Final[Sequence[tuple[str, type[BaseModel]]]] = (
     ("destinations.NAME.mapping.identify", IdentifyMapping),
     ("destinations.NAME.privacy", Privacy),
     ("destinations.NAME.attributes", Attributes),
+    ("destinations.NAME.subscriptions", SubscriptionRules),
+    ("destinations.NAME.subscriptions.opt_in", OptIn),
+    ("destinations.NAME.subscriptions.opt_out", OptOut),
     ("sources.NAME", Source),
     ("sources.NAME.memory", Memory),
     ("sources.NAME.write_keys", WriteKey),
@@ -132,7 +142,10 @@ def configuration_page() -> str:
     """docs/configuration.md."""
     page = [_HEAD, *_markdown("Variable", _rows(Settings, environment_name)), _FILE]
     for name, model in _MODELS:
-        page += [f"\n### {name}\n\n{model.__doc__}\n\n", *_markdown("Key", _rows(model, lambda field, _: field))]
+        page += [
+            f"\n### {name}\n\n{model.__doc__}\n\n",
+            *_markdown("Key", _rows(model, lambda field, info: info.alias or field)),
+        ]
     return "".join(page)
 
 

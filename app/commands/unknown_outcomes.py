@@ -63,7 +63,7 @@ def list_unknown(
 
 def _print_counts(books: Sequence[Books]) -> None:
     """Every unknown outcome since this Redis began, and the possible duplicates as a number."""
-    table = Table("Destination", "Endpoint", "Sent again", "Held", "Given up", "A repeated call")
+    table = Table("Destination", "Endpoint", "Sent again", "Asked about", "Held", "Given up", "A repeated call")
     possible = 0
     for page in books:
         for endpoint in dict.fromkeys(endpoint for endpoint, _ in page.unknown_calls):
@@ -71,8 +71,8 @@ def _print_counts(books: Sequence[Books]) -> None:
             again = count.get(WhenUnknown.SEND_AGAIN, 0) + count.get(SENT_BY_HAND, 0)
             repeat = BY_NAME[endpoint].repeat if endpoint in BY_NAME else "?"
             possible += 0 if repeat is Repeat.HARMLESS else again
-            held, given_up = count.get(WhenUnknown.HOLD, 0), count.get(WhenUnknown.GIVE_UP, 0)
-            table.add_row(page.destination, endpoint, f"{again:,}", f"{held:,}", f"{given_up:,}", repeat)
+            others = (count.get(then, 0) for then in (WhenUnknown.CHECK, WhenUnknown.HOLD, WhenUnknown.GIVE_UP))
+            table.add_row(page.destination, endpoint, f"{again:,}", *(f"{number:,}" for number in others), repeat)
     if table.row_count:
         out.print(table)
     out.print(

@@ -9,6 +9,7 @@ from app.config.endpoints import EndpointName
 from app.config.identifiers import Identifiers
 from app.config.mapping import Mapping
 from app.config.privacy import Privacy
+from app.config.subscriptions import SubscriptionRules
 from app.config.unknown_outcomes import UnknownOutcomes
 from app.config.values import ATTENTIVE_URL, BaseUrl, Frozen, Rate, Region, SecretRef, gather
 
@@ -43,8 +44,9 @@ class Destination(Frozen):
     unknown_outcomes: UnknownOutcomes = Field(
         default_factory=dict,
         description="by endpoint, what follows when nobody knows whether Attentive acted on a call: send_again, hold "
-        "(for review), or give_up; default send_again, and hold for subscribe and unsubscribe",
+        "(for review), or give_up; subscribe and unsubscribe: check (ask Attentive first), hold, or give_up",
     )
+    subscriptions: SubscriptionRules = Field(SubscriptionRules(), description="who is opted in and out, and when")
 
     @model_validator(mode="before")
     @classmethod

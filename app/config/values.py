@@ -126,6 +126,11 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     other_keys: ClassVar[tuple[str, ...]] = ()  # that the file may hold beside the fields
 
+    @classmethod
+    def keys(cls) -> list[str]:
+        """Its fields as the file names them: some of those names mean something else in Python."""
+        return [info.alias or name for name, info in cls.model_fields.items()]
+
     @model_validator(mode="wrap")
     @classmethod
     def _explain_unknown_keys(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
@@ -140,7 +145,7 @@ class Frozen(BaseModel):
         """The same error, saying which keys there are where one is unknown or missing here."""
         match error:
             case {"type": "extra_forbidden", "loc": (str(key),)}:
-                return unknown_key(key, [*cls.model_fields, *cls.other_keys])
+                return unknown_key(key, [*cls.keys(), *cls.other_keys])
             case {"type": "missing", "loc": (str(key),)}:
                 forms = [other for other in cls.other_keys if other.startswith(key.removesuffix("s"))]
                 return error | ({"msg": f"is required, or {' or '.join(forms)}"} if forms else {})

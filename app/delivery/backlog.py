@@ -18,7 +18,7 @@ from app.delivery.delivery import Delivery, Unreadable
 from app.delivery.keys import CONSUMER, GROUP, DestinationKeys, LaneKeys
 from app.delivery.outcome import Hold
 from app.delivery.pace import FAILURES_TO_STOP, LONGEST_STOP, SHARE, Pace, feedback_of
-from app.delivery.said import said
+from app.delivery.said import Said, said
 from app.delivery.script import Argument, Script
 from app.delivery.unknown import UNKNOWN_ENDING, WhenUnknown
 
@@ -78,7 +78,7 @@ class Settlement:
     counted: str = ""  # another field of the books that counts this
     due_ms: int = 0
     payload: bytes = field(default=b"", repr=False)  # of what waits on, or of the letter that is kept
-    said: tuple[str, bytes] | None = None  # whom the call is about and what it says, see said.py
+    said: Said | None = None
     hold: Hold | None = None
     reply: Reply | Unreachable | None = None  # what it says of the pace
 
@@ -187,8 +187,9 @@ class LaneLease:
             if end.said is None:
                 args += (0, b"")
             else:
-                remembered.append(keys.destination.said(end.said[0]))
-                args += (first_remembered + len(remembered), end.said[1])
+                first = first_remembered + len(remembered) + 1
+                remembered += map(keys.destination.said, end.said.people)
+                args += (",".join(str(first + i) for i in range(len(end.said.people))), end.said.digest)
         await _SETTLE.run(self._redis, [*fixed, *remembered], args)
 
 

@@ -34,6 +34,8 @@ class Delivery(Value, frozen=True, gc=False):
     deadline: datetime  # no attempt is made after it
     attempt: int = 1  # the number of the next attempt
     calls: int = 1  # how many calls this event became
+    doubts: tuple[str, ...] = ()  # the contacts that Attentive is asked about before it is sent, see consent.py
+    once_in_s: int = 0  # the same said again within this time is left out; of use on the way in alone, and not stored
 
     @property
     def event_key(self) -> bytes:
@@ -59,6 +61,7 @@ class Delivery(Value, frozen=True, gc=False):
                 "calls": self.calls,
                 "body": orjson.Fragment(self.body),
                 "event": orjson.Fragment(self.event),
+                **({"doubts": self.doubts} if self.doubts else {}),
             }
         )
 
@@ -78,6 +81,7 @@ class Delivery(Value, frozen=True, gc=False):
                 deadline=from_ms(fields.deadline),
                 attempt=fields.attempt,
                 calls=fields.calls,
+                doubts=tuple(fields.doubts),
             )
         except (ValueError, TypeError, OverflowError, OSError) as damage:
             raise Unreadable(f"no delivery of version {VERSION}: {type(damage).__name__}") from None
@@ -99,6 +103,7 @@ class _Stored(BaseModel):
     calls: Annotated[int, Field(ge=1)]
     body: dict[str, Any]
     event: dict[str, Any]
+    doubts: list[Literal["phone", "email"]] = []
 
 
 def event_key(source: str, message_id: str) -> bytes:

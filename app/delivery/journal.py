@@ -13,6 +13,7 @@ import orjson
 from redis.asyncio import Redis
 
 from app.attentive.client import Reply, Unreachable
+from app.delivery.consent import Learned
 from app.delivery.delivery import Delivery
 from app.delivery.keys import DestinationKeys
 from app.delivery.outcome import Delivered, Hold, Outcome, RetryLater, Undeliverable, Unknown
@@ -33,9 +34,9 @@ class Step:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def attempt_record(delivery: Delivery, reply: Reply | Unreachable, outcome: Outcome) -> bytes:
+def attempt_record(delivery: Delivery, reply: Reply | Unreachable, outcome: Outcome, **more: Any) -> bytes:
     """The journal's record of one attempt: what was sent where, what came back, what follows."""
-    facts: dict[str, Any] = {"endpoint": delivery.endpoint, "attempt": delivery.attempt, **answer_facts(reply)}
+    facts: dict[str, Any] = {"endpoint": delivery.endpoint, "attempt": delivery.attempt, **more, **answer_facts(reply)}
     match outcome:
         case Delivered():
             facts["outcome"] = "delivered"
@@ -50,6 +51,15 @@ def attempt_record(delivery: Delivery, reply: Reply | Unreachable, outcome: Outc
         case Undeliverable(reason=reason, detail=detail):
             facts |= {"outcome": "dead letter", "reason": reason, "detail": detail}
     return orjson.dumps(facts)
+
+
+def check_record(delivery: Delivery, contact: str, reply: Reply | Unreachable, found: Learned | Outcome) -> bytes:
+    """The journal's record of asking Attentive whether a call in doubt is so already."""
+    if not isinstance(found, Learned):
+        return attempt_record(delivery, reply, found, asked_about=contact)
+    what = "delivered: it is so already" if found.left is None else "asked"
+    facts = {"endpoint": delivery.endpoint, "attempt": delivery.attempt, "asked_about": contact}
+    return orjson.dumps(facts | answer_facts(reply) | {"is_so_already": found.is_so, "outcome": what})
 
 
 def answer_facts(reply: Reply | Unreachable) -> dict[str, Any]:

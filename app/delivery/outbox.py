@@ -185,9 +185,10 @@ def _said_by(delivery: Delivery, shared: DestinationKeys, remembered: dict[str, 
     what = said(delivery.endpoint, delivery.body)
     if what is None:
         return 0, b""
-    person, digest = what
-    number = remembered.setdefault(shared.said(person), len(remembered) + 1)
-    return number, digest
+    numbers = [remembered.setdefault(shared.said(person), len(remembered) + 1) for person in what.people]
+    if what.is_consent:
+        return f"{','.join(map(str, numbers))}/{delivery.once_in_s}", what.digest
+    return numbers[0], what.digest
 
 
 def _events(request: tuple[str, Sequence[Arrival]]) -> int:

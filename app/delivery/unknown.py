@@ -14,6 +14,7 @@ class WhenUnknown(StrEnum):
     """What follows an unknown outcome."""
 
     SEND_AGAIN = "send_again"  # at least once: a possible duplicate
+    CHECK = "check"  # Attentive is asked whether it has acted; for subscribe and unsubscribe alone
     HOLD = "hold"  # kept whole until an operator decides
     GIVE_UP = "give_up"  # at most once: neither sent again nor kept
 
@@ -29,9 +30,9 @@ def counted(endpoint: str, then: str) -> str:
 
 def default_policy(endpoint: Endpoint) -> WhenUnknown:
     """What follows where the settings say nothing: nobody is texted twice for our doubt's sake."""
-    return WhenUnknown.HOLD if endpoint.repeat is Repeat.TEXTED else WhenUnknown.SEND_AGAIN
+    return WhenUnknown.CHECK if endpoint.repeat is Repeat.TEXTED else WhenUnknown.SEND_AGAIN
 
 
 def allowed_policies(endpoint: Endpoint) -> tuple[WhenUnknown, ...]:
     """What the settings may say of this endpoint, the default first."""
-    return tuple(dict.fromkeys((default_policy(endpoint), WhenUnknown.HOLD, WhenUnknown.GIVE_UP)))
+    return (default_policy(endpoint), WhenUnknown.HOLD, WhenUnknown.GIVE_UP)

@@ -25,6 +25,17 @@ def event_user(identity: Identity) -> dict[str, Any]:
     return user
 
 
+def contacts(identity: Identity, wanted: frozenset[str]) -> dict[str, str]:
+    """`user` of subscribe and unsubscribe: those of phone and email that are known and `wanted`."""
+    known = {"phone": identity.phone, "email": identity.email}
+    return {name: value for name, value in known.items() if value and name in wanted}
+
+
+def external_identifiers(identity: Identity) -> dict[str, Any]:
+    """`externalIdentifiers` of subscribe, beside its `user`."""
+    return {name: value for name, value in _flat(identity, "name").items() if name not in ("phone", "email")}
+
+
 def identity_link(identity: Identity) -> dict[str, Any] | None:
     """The flat body of an identity call, or None: it must tie an external id to at least one more identifier."""
     body = _flat(identity, "name")

@@ -36,11 +36,8 @@ class Server:
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                length = next(
-                    int(line.partition(":")[2])
-                    for line in head.splitlines()
-                    if line.lower().startswith("content-length:")
-                )
+                lengths = (line for line in head.splitlines() if line.lower().startswith("content-length:"))
+                length = int(next(lengths, "none: 0").partition(":")[2])
                 self.requests.append(head + (await reader.readexactly(length)).decode())
                 await self.answer(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -99,6 +96,20 @@ async def hang(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> 
 async def send_to(url: str, **options: Any) -> Reply | Unreachable:
     async with client_of(url, **options) as client:
         return await client.send(CUSTOM_EVENT, BODY)
+
+
+@pytest.mark.parametrize(
+    ("contact", "value", "query"),
+    [
+        pytest.param("phone", "+14155550132", "phone=%2B14155550132", id="a plus in a query is a blank unless encoded"),
+        pytest.param("email", "a+b&c@example.com", "email=a%2Bb%26c@example.com", id="an address with anything in it"),
+    ],
+)
+async def test_a_contact_is_asked_about_exactly(contact: str, value: str, query: str) -> None:
+    async with serving(says("200 OK", b"{}")) as server, client_of(server.url) as client:
+        reply = await client.subscriptions(contact, value)
+        assert isinstance(reply, Reply)
+        assert server.requests[0].startswith(f"GET /v1/subscriptions?{query} HTTP/1.1")
 
 
 async def send(answer: Answer, **options: Any) -> Reply | Unreachable:

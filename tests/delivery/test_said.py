@@ -5,7 +5,7 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from app.delivery.said import said
+from app.delivery.said import Said, said
 
 V2: Final = {
     "identifiers": {"email": "ada@example.com"},
@@ -15,7 +15,7 @@ V1: Final = {"user": {"email": "ada@example.com"}, "properties": {"a": 1, "b": 2
 LINK: Final = {"email": "ada@example.com", "clientUserId": "7"}
 
 
-def about(endpoint: str, body: dict[str, Any]) -> tuple[str, bytes]:
+def about(endpoint: str, body: dict[str, Any]) -> Said:
     found = said(endpoint, orjson.dumps(body))
     assert found is not None
     return found

@@ -9,6 +9,7 @@ import pytest
 from app.embedded import RedisBinary
 from tests.stack import DESTINATION, Stack, message_id, stack, wait_until
 
+pytestmark = pytest.mark.timeout(180)  # each command is a process of its own
 PURCHASE, CUSTOM, VIEW = "/v1/events/ecommerce/purchase", "/v1/events/custom", "/v1/events/ecommerce/product-view"
 POLICIES = {"purchase": "hold", "product-view": "give_up"}
 

@@ -9,8 +9,8 @@
 --       the event (from 1), {"1": {"counts": [field of the books, …], "attributes": {name: type, …}}}, or ''; how many
 --       attributes are kept; then per event: event key, message id, journal record, ending ('' while it waits,
 --       else a field of the books), number of entries, and per entry: index into KEYS of its stream, payload, number of
---       what was last said (from 1; 0: not remembered), digest of what this says; then per step: number of its event
---       (from 1), the step as JSON
+--       what was last said (from 1; 0: not remembered; for consent "1,2/3600": of each contact, and how long the same is
+--       left out, in s), digest of what this says; then per step: number of its event (from 1), the step as JSON
 -- Returns  how many were repeats, then for each lane without a drain: its number (from 0), its turn;
 --          or, with nothing done: 'more', the NAMEs of records that are needed among KEYS too
 local seen_sets = tonumber(ARGV[1])
@@ -26,12 +26,35 @@ local function seen_before(key)
   return redis.call('SADD', KEYS[1], key) == 0
 end
 
+local function said_key(number)
+  return KEYS[fixed + 5 * lanes + tonumber(number)]
+end
+
+-- Whether the last word about each of these contacts was the same, accepted or on its way, within `life` seconds. If not,
+-- this is the last word from now on. It is remembered for as long as anybody wanted it to be, with its time.
+local function consented_lately(numbers, life, digest)
+  local now, news = tonumber(redis.call('TIME')[1]), false
+  for number in string.gmatch(numbers, '%d+') do
+    local last = redis.call('GET', said_key(number))
+    local same = last and string.sub(last, 2, 1 + #digest) == digest
+    if not same or now - tonumber(string.sub(last, 2 + #digest)) >= life then news = true end
+  end
+  for number in string.gmatch(numbers, '%d+') do
+    local key = said_key(number)
+    local keep = math.max(life, redis.call('TTL', key))
+    if news then redis.call('SET', key, 'p' .. digest .. now, 'EX', keep) else redis.call('EXPIRE', key, keep) end
+  end
+  return not news
+end
+
 -- Whether the last call about this person said the same and was accepted. If not, this is the last one from now on.
-local function says_nothing_new(number, digest)
-  if number == 0 then return false end
-  local index = fixed + 5 * lanes + number
-  if redis.call('GET', KEYS[index]) == 'd' .. digest then return true end
-  redis.call('SET', KEYS[index], 'p' .. digest, 'EX', ARGV[6])
+local function says_nothing_new(said, digest)
+  if said == '0' then return false end
+  local contacts, life = string.match(said, '^(.+)/(%d+)$')
+  if contacts then return consented_lately(contacts, tonumber(life), digest) end
+  local key = said_key(said)
+  if redis.call('GET', key) == 'd' .. digest then return true end
+  redis.call('SET', key, 'p' .. digest, 'EX', ARGV[6])
   return false
 end
 
@@ -94,7 +117,7 @@ for event = 1, events do
     if steps_of[event] then first, last, ending = remember(event, message_id, entries, ending) end
     for i = arg + 4 * (first - 1), arg + 4 * (last - 1), 4 do
       local stream = KEYS[tonumber(ARGV[i])]
-      if says_nothing_new(tonumber(ARGV[i + 2]), ARGV[i + 3]) then
+      if says_nothing_new(ARGV[i + 2], ARGV[i + 3]) then
         unchanged = unchanged + 1
         local facts = '{"endpoint":"' .. string.match(stream, ':lane:(.+):%a+$') .. '"}'
         redis.call('XADD', journal, 'MAXLEN', '~', ARGV[3], '*', 'm', message_id, 's', 'unchanged', 'd', facts)

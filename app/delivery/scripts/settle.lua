@@ -9,8 +9,8 @@
 --       lane, longest stop in ms; number of deliveries; then each: stream number, entry id, verb (done | retry | held |
 --       dead | unknown), event key, calls of that event, message id, journal record, ending (a field of the books, when
 --       the verb is dead or unknown), a field of the books that counts this or '', when due (epoch ms), payload (of an
---       unknown outcome that is not kept: ''), index into KEYS of what was last said (0: not remembered), digest of
---       what this said
+--       unknown outcome that is not kept: ''), indexes into KEYS of what was last said, with commas (0: not remembered),
+--       digest of what this said
 -- Returns  how many were settled here
 -- A full Redis refuses a script whose first write takes memory. This one takes none and lets the others through: attempts
 -- must be settled when Redis is full, for nothing else makes room.
@@ -52,12 +52,18 @@ local function close(key, calls, ending)
 end
 
 -- Accepted: remembered as said. Given up: forgotten. Unless something newer about the same person is on its way.
-local function remember(index, digest, accepted)
-  if index == 0 or redis.call('GET', KEYS[index]) ~= 'p' .. digest then return end
-  if accepted then
-    redis.call('SET', KEYS[index], 'd' .. digest, 'KEEPTTL')
-  else
-    redis.call('DEL', KEYS[index])
+local function remember(indexes, digest, accepted)
+  if indexes == '0' then return end
+  for index in string.gmatch(indexes, '%d+') do
+    local key = KEYS[tonumber(index)]
+    local last = redis.call('GET', key)
+    if last and string.sub(last, 1, 1 + #digest) == 'p' .. digest then
+      if accepted then
+        redis.call('SET', key, 'd' .. string.sub(last, 2), 'KEEPTTL')
+      else
+        redis.call('DEL', key)
+      end
+    end
   end
 end
 
@@ -66,7 +72,7 @@ for _ = 1, tonumber(ARGV[13]) do
   local stream, id, verb, key = KEYS[10 + tonumber(ARGV[arg])], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3]
   local calls, message_id, record, ending = tonumber(ARGV[arg + 4]), ARGV[arg + 5], ARGV[arg + 6], ARGV[arg + 7]
   local counted, payload = ARGV[arg + 8], ARGV[arg + 10]
-  local said, digest = tonumber(ARGV[arg + 11]), ARGV[arg + 12]
+  local said, digest = ARGV[arg + 11], ARGV[arg + 12]
   if redis.call('XACK', stream, ARGV[1], id) == 1 then
     settled = settled + 1
     redis.call('XDEL', stream, id)
