@@ -61,7 +61,7 @@ def _settings_lines() -> Iterator[str]:
     for name in chart_settings():
         info = Settings.model_fields[name]
         default = info.get_default(call_default_factory=True)
-        usual = "" if default in (None, PydanticUndefined) else f"; else {json.dumps(default)}"
+        usual = "" if default in (None, PydanticUndefined) else f"; default {json.dumps(default)}"
         yield f"  # -- {info.description}{usual}\n  {environment_name(name, info)}: null\n"
 
 

@@ -70,7 +70,12 @@ class Release:
         variables: dict[str, str] = {}
         for source in container.get("envFrom", []):
             variables |= self._data("Secret", source["secretRef"]["name"], secret)
-        variables |= {each["name"]: each["value"] for each in container["env"]}
+        for each in container["env"]:
+            if "value" in each:
+                variables[each["name"]] = each["value"]
+            else:
+                key = each["valueFrom"]["secretKeyRef"]
+                variables[each["name"]] = self._data("Secret", key["name"], secret)[key["key"]]
         for path, volume in mounts.items():
             files: dict[str, str] = {}
             if "secret" in volume:

@@ -153,7 +153,7 @@ def test_the_trial_redis_is_the_one_that_is_used(
 )
 async def test_a_proxy_that_ends_tls_is_believed(release: Render, client: str, scheme: str) -> None:
     """Else browsers are told to post to http://, see docs/trackers.md."""
-    variables = {each["name"]: each["value"] for each in release("default").container("gateway")["env"]}
+    variables = {each["name"]: each.get("value") for each in release("default").container("gateway")["env"]}
     seen = {}
 
     async def app(scope: Any, _receive: Any, _send: Any) -> None:
@@ -167,6 +167,13 @@ async def test_a_proxy_that_ends_tls_is_believed(release: Render, client: str, s
     }
     await ProxyHeadersMiddleware(app, variables["FORWARDED_ALLOW_IPS"])(scope, None, None)  # type: ignore[arg-type]
     assert seen["scheme"] == scheme
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_secret_that_does_not_say_where_redis_is_keeps_a_pod_from_starting(release: Render, component: str) -> None:
+    """Else it would look for Redis on its own machine."""
+    (url,) = (each for each in release("default").container(component)["env"] if each["name"] == "GATEWAY_REDIS_URL")
+    assert url["valueFrom"] == {"secretKeyRef": {"name": "attentive-gateway", "key": "GATEWAY_REDIS_URL"}}
 
 
 class TestAChange:

@@ -1,12 +1,16 @@
 """Values that cannot be right end the installation with a sentence that names them; the notes tell what to do next."""
 
-from typing import Any
+import re
+from pathlib import Path
+from textwrap import dedent
+from typing import Any, Final
 
 import pytest
+import yaml
 
 from app import __version__
 from tests.helm.cases import CONFIG, ONE_ACCOUNT, STORE, worker_scaling
-from tests.helm.conftest import Render, ask
+from tests.helm.conftest import CHART, Render, ask
 from tests.helm.release import Release
 
 SOURCE = {"web": {"write_key_env": "WEB", "destination": "acme"}}
@@ -71,9 +75,13 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "config.destinations.acme.api_token: a secret must not stand here",
     ),
     "two configs": ({"config": CONFIG, "existingConfigMap": "other"}, "two ways to say the same"),
+    "a secret that does not say where Redis is": (
+        {"secrets": {"values": {"GATEWAY_WRITE_KEY": "x"}}},
+        "secrets.values.GATEWAY_REDIS_URL: say where Redis is, or set redis.trial.enabled",
+    ),
     "two ways to make the secret": ({"secrets": TWO_WAYS}, "two ways to make the same Secret"),
     "a key that is no variable": (
-        {"secrets": {"values": {"write-key": "x"}}},
+        {"secrets": {"values": ONE_ACCOUNT | {"write-key": "x"}}},
         "secrets.values.write-key: a key is a variable",
     ),
     "an external secret from nowhere": (
@@ -97,6 +105,38 @@ def errors() -> dict[str, str]:
 def test_bad_values_are_refused_with_a_sentence_that_names_them(errors: dict[str, str], name: str) -> None:
     assert BAD[name][1] in errors[name]
     assert "s3cret" not in errors[name]
+
+
+ROOT: Final = CHART.parent.parent
+PAGES: Final = [ROOT / "README.md", ROOT / "docs" / "operations.md", CHART / "README.md"]
+SET: Final = re.compile(r"--set ([\w.]+)=(\S*)")
+
+
+def given(page: Path) -> dict[str, Any]:
+    """All that the page's commands say with --set."""
+    values: dict[str, Any] = {}
+    for path, text in SET.findall(page.read_text(encoding="utf-8")):
+        *above, name = path.split(".")
+        part = values
+        for step in above:
+            part = part.setdefault(step, {})
+        part[name] = text == "true" or text
+    return values
+
+
+class TestWhatTheDocumentsShow:
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+    def test_on_the_command_line_is_taken(self, render: Render, page: Path) -> None:
+        assert given(page)
+        assert render(given(page)).answer["invalid"] == []
+
+    def test_as_a_file_of_values_is_taken(self, render: Render) -> None:
+        readme = (CHART / "README.md").read_text(encoding="utf-8")
+        (shown,) = re.findall(r"^`values.yaml`:\n\n((?:    .*\n)+)", readme, re.MULTILINE)
+        rendered = render(yaml.safe_load(dedent(shown)))
+        assert rendered.answer["invalid"] == []
+        kinds = {each["kind"] for each in rendered.objects}
+        assert {"ConfigMap", "Ingress", "ScaledObject", "NetworkPolicy", "ServiceMonitor", "PrometheusRule"} <= kinds
 
 
 class TestTheNotes:

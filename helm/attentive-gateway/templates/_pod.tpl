@@ -21,12 +21,17 @@ What gateway, worker and test have in common. A component is (dict "root" $ "com
 {{- if $values.redis.trial.enabled }}
 - name: GATEWAY_REDIS_URL
   value: redis://{{ include "gateway.fullname" .root }}-redis:6379/0
-{{- end }}
-{{- if not $values.secrets.asEnvironment }}
-{{- if not $values.redis.trial.enabled }}
+{{- else if $values.secrets.asEnvironment }}
+- name: GATEWAY_REDIS_URL
+  valueFrom: # named, so that a Secret without it keeps the pod from starting
+    secretKeyRef:
+      name: {{ include "gateway.secretName" .root }}
+      key: GATEWAY_REDIS_URL
+{{- else }}
 - name: GATEWAY_REDIS_URL_FILE
   value: {{ $values.secrets.mountPath }}/GATEWAY_REDIS_URL
 {{- end }}
+{{- if not $values.secrets.asEnvironment }}
 {{- if not (include "gateway.hasConfig" .root) }}
 - name: GATEWAY_WRITE_KEY_FILE
   value: {{ $values.secrets.mountPath }}/GATEWAY_WRITE_KEY
