@@ -30,6 +30,7 @@ class KnownAttributes:
         self._redis = redis
         self._warn_at = warn_at
         self._known: Mapping[str, Types] = {}
+        self._new: dict[str, Types] = {}  # learnt since the last look, and perhaps not stored yet
         self._warned: set[str] = set()
 
     def replace(self, warn_at: Mapping[str, int]) -> None:
@@ -42,12 +43,18 @@ class KnownAttributes:
 
     def learn(self, destination: str, attributes: Types) -> None:
         """Know of names that are about to be stored: the next event of this process counts with them."""
+        self._new[destination] = {**attributes, **self._new.get(destination, _NONE)}
         self._known = {**self._known, destination: {**attributes, **self.of(destination)}}
 
     async def look(self) -> None:
         """See what is stored. Raises RedisError."""
         warn_at = self._warn_at
-        self._known = await read_attributes(self._redis, list(warn_at))
+        new, self._new = self._new, {}
+        stored = await read_attributes(self._redis, list(warn_at))
+        self._known = {
+            destination: {**new.get(destination, _NONE), **self._new.get(destination, _NONE), **attributes}
+            for destination, attributes in stored.items()
+        }
         for destination, attributes in self._known.items():
             if len(attributes) < warn_at[destination]:
                 self._warned.discard(destination)

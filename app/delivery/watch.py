@@ -18,6 +18,7 @@ log = structlog.get_logger()
 @contextlib.asynccontextmanager
 async def watching(look: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
     """Call `look` now and then each second, until the context ends. While Redis is away, what was seen last stands."""
+    await _look(look)
     task = asyncio.create_task(_watch(look))
     try:
         yield
@@ -29,8 +30,12 @@ async def watching(look: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
 
 async def _watch(look: Callable[[], Awaitable[None]]) -> None:
     while True:
-        try:
-            await look()
-        except RedisError as failure:  # events are refused by the write itself then
-            log.debug("watch.blind", reason=why_unavailable(failure))
         await asyncio.sleep(LOOK_EVERY_S)
+        await _look(look)
+
+
+async def _look(look: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await look()
+    except RedisError as failure:  # events are refused by the write itself then
+        log.debug("watch.blind", reason=why_unavailable(failure))

@@ -86,6 +86,14 @@ class TestWhatAProcessKnows:
         await known.look()
         assert known.of("acme") == {"tier": "number"}
 
+    async def test_is_what_it_is_about_to_store_until_it_must_have_been_stored(self, redis: Redis) -> None:
+        known = KnownAttributes(redis, {"acme": 80})
+        known.learn("acme", {"tier": "string"})
+        await known.look()
+        assert known.of("acme") == {"tier": "string"}, "its flush may be under way"
+        await known.look()
+        assert known.of("acme") == {}, "its flush has failed"
+
     async def test_stands_while_redis_is_away(self, redis: Redis) -> None:
         known = KnownAttributes(redis, {"acme": 80})
         known.learn("acme", {"tier": "string"})
