@@ -118,7 +118,7 @@ def decide(
     if (identity := found.identity) is None:
         return Drop(DropReason.UNUSABLE_IDENTITY if found.named else DropReason.NO_IDENTITY, tuple(notes))
     if apart:
-        identity = contact_alone(identity)
+        identity = contact_alone(identity, plan.identity.primary)
     if not identity.has(plan.identity.primary):
         return Drop(DropReason.NO_PRIMARY_IDENTIFIER, tuple(notes))
     rules = plan.catalogue.rules_for(event)

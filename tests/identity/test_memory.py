@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.identity.extract import Extraction, IdentityRules, extract_identity
-from app.identity.identity import Identity
+from app.identity.identity import Identity, Primary
 from app.identity.memory import (
     MemoryRules,
     PersonId,
@@ -188,11 +188,14 @@ class TestWhatIsTold:
 
 
 @pytest.mark.parametrize(
-    ("identity", "alone"),
+    ("identity", "primary", "alone"),
     [
-        pytest.param(Identity(EMAIL, PHONE, "7", (("username", "ada"),), "s"), Identity(email=EMAIL), id="the address"),
-        pytest.param(Identity(None, PHONE, "7"), Identity(phone=PHONE), id="else the number"),
+        pytest.param(
+            Identity(EMAIL, PHONE, "7", (("username", "ada"),), "s"), "any", Identity(email=EMAIL), id="the address"
+        ),
+        pytest.param(Identity(None, PHONE, "7"), "any", Identity(phone=PHONE), id="else the number"),
+        pytest.param(Identity(EMAIL, PHONE, "7"), "phone", Identity(phone=PHONE), id="the one that the account wants"),
     ],
 )
-def test_who_is_kept_apart_goes_by_one_contact(identity: Identity, alone: Identity) -> None:
-    assert contact_alone(identity) == alone
+def test_who_is_kept_apart_goes_by_one_contact(identity: Identity, primary: Primary, alone: Identity) -> None:
+    assert contact_alone(identity, primary) == alone
