@@ -11,6 +11,7 @@ from app.delivery.attributes import read_attributes
 from app.delivery.backlog import LaneDepth
 from app.delivery.books import read_books
 from app.delivery.dead_letters import count_letters
+from app.delivery.keys import STREAMS
 from app.delivery.memory import count_people
 from app.delivery.pressure import read_memory
 from app.delivery.waiting import oldest_receipts
@@ -73,7 +74,7 @@ async def lane_families(
     since, now = await oldest_receipts(redis, depths), datetime.now(UTC)
     for lane in depths:
         where = [lane.lane.destination, lane.lane.endpoint]
-        for priority, count in zip(("high", "normal", "low"), lane.by_priority, strict=True):
+        for priority, count in zip(STREAMS, lane.by_stream, strict=True):
             depth.add_metric([*where, priority], count)
         depth.add_metric([*where, "retry"], lane.retries)
         oldest.add_metric(where, max(0.0, (now - since.get(lane.lane, now)).total_seconds()))

@@ -236,7 +236,7 @@ def depth_family() -> GaugeMetricFamily:
     """An empty family for what waits in the lanes."""
     return GaugeMetricFamily(
         "gateway_deliveries_waiting",
-        "Calls waiting for Attentive, by lane and priority ('retry': waiting for another attempt)",
+        "Calls waiting for Attentive, by lane and priority ('stale': too old for journeys; 'retry': for a new attempt)",
         labels=["destination", "endpoint", "priority"],
     )
 

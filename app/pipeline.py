@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from app.attentive.call import AttentiveCall
 from app.attentive.endpoints import UNSUBSCRIBE
-from app.delivery.delivery import HORIZON, Delivery
+from app.delivery.delivery import FRESH, HORIZON, Delivery
 from app.identity.extract import IdentityRules, extract_identity
 from app.identity.identity import Identity
 from app.identity.memory import Facts, MemoryRules, contact_alone, with_memory
@@ -83,7 +83,9 @@ class Plan:
     identity: IdentityRules = field(default_factory=IdentityRules)
     catalogue: Catalogue = field(default_factory=Catalogue)
     attributes: AttributeRules = field(default_factory=AttributeRules)
-    oldest: timedelta | None = HORIZON  # an event that arrives older than this is not sent; None: whatever its age
+    fresh: timedelta = FRESH  # an event older than this goes after all that are fresh
+    horizon: timedelta = HORIZON  # an event older than this is not sent
+    any_age: bool = False  # but taken in, however old it arrives
     guard: Guard = field(default_factory=Guard)  # asked before the event is parsed
     memory: MemoryRules = field(default_factory=MemoryRules)  # of the source
     joins: Literal["send", "hold"] = "send"  # an identify that names identifiers of two people
@@ -128,7 +130,7 @@ def decide(
         return Drop(reason, tuple(notes))
     moment, time_notes = occurred_at(event, received_at)
     notes += time_notes
-    too_old = plan.oldest is not None and received_at - moment > plan.oldest
+    too_old = not plan.any_age and received_at - moment > plan.horizon
     guard = AttributeGuard(plan.attributes, attributes)
     calls = (
         Bury("too_old", "occurred too long before it arrived to be of use", tuple(notes))
@@ -155,10 +157,11 @@ def decide(
             body=body,
             event=original,
             received_at=received_at,
-            deadline=(moment if call.endpoint.dated else received_at) + HORIZON,
+            deadline=(moment if call.endpoint.dated else received_at) + plan.horizon,
             calls=len(calls),
             doubts=tuple(call.body["user"]) if call.ask_first else (),
             once_in_s=call.once_in_s,
+            fresh_until=moment + plan.fresh if call.endpoint.dated else None,
         )
         for call, body in calls
     )

@@ -45,9 +45,13 @@ def all_paces(topology: Topology) -> dict[Lane, Pace]:
 
 
 def _pace(destination: Destination, endpoint: str) -> Pace:
-    if (limit := destination.limits.get(endpoint)) is not None:
-        return Pace(limit, fixed=True)
-    return Pace(BY_NAME[endpoint].calls_per_second)
+    limit = destination.limits.get(endpoint)
+    return Pace(
+        limit=limit or BY_NAME[endpoint].calls_per_second,
+        fixed=limit is not None,
+        ceiling=destination.delivery.calls_per_second,
+        patience=timedelta(seconds=destination.delivery.patience_seconds),
+    )
 
 
 def all_policies(topology: Topology) -> dict[Lane, WhenUnknown]:
@@ -154,6 +158,8 @@ def plan_of(destination: Destination) -> Plan:
             most_names=destination.attributes.most_names,
             kinds=destination.attributes.types,
         ),
+        fresh=timedelta(hours=destination.delivery.fresh_hours),
+        horizon=timedelta(hours=destination.delivery.horizon_hours),
         guard=Guard(_policy(destination, identity)),
         joins=destination.joins,
         subscriptions=Subscriptions(destination.subscriptions.rules()),

@@ -116,12 +116,26 @@ def test_who_somebody_is_does_not_age() -> None:
     raw = identify({"email": EMAIL, "vip": 1}, userId="7", timestamp=TEN_DAYS_AGO)
     assert [sent.endpoint for sent in forwarded(raw).deliveries] == ["identity", "user-attributes"]
     assert {sent.deadline for sent in forwarded(raw).deliveries} == {NOW + HORIZON}
+    assert {sent.fresh_until for sent in forwarded(raw).deliveries} == {None}
 
 
 def test_the_horizon_is_a_day_to_the_second() -> None:
     edge = NOW - HORIZON
     assert isinstance(decided(track("x", timestamp=edge.isoformat())), Forward)
     assert isinstance(decided(track("x", timestamp=(edge - timedelta(seconds=1)).isoformat())), Bury)
+
+
+def test_the_horizon_and_how_long_an_event_is_fresh_are_the_destinations() -> None:
+    plan = Plan(fresh=timedelta(hours=1), horizon=timedelta(hours=2))
+    (sent,) = forwarded(track("x", timestamp=(NOW - timedelta(minutes=90)).isoformat()), plan=plan).deliveries
+    assert sent.fresh_until == NOW - timedelta(minutes=30)
+    assert sent.deadline == NOW + timedelta(minutes=30)
+    assert buried(track("x", timestamp=(NOW - timedelta(minutes=121)).isoformat()), plan=plan).reason == "too_old"
+
+
+def test_an_event_is_fresh_for_half_a_day_after_it_happened() -> None:
+    (sent,) = forwarded(track("x", timestamp=(NOW - timedelta(hours=3)).isoformat())).deliveries
+    assert sent.fresh_until == NOW + timedelta(hours=9)
 
 
 def test_an_event_is_worth_sending_for_a_day_after_it_happened() -> None:

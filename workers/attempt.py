@@ -67,7 +67,7 @@ class Attempts:
         return self._settlement(entry, delivery, _ORPHANED, outcome)
 
     async def _send(self, entry: Entry, delivery: Delivery) -> Settlement:
-        if datetime.now(UTC) > delivery.deadline:
+        if entry.late or datetime.now(UTC) > delivery.deadline:
             return _bury_expired(entry, delivery)
         reply = await self._attentive.send(BY_NAME[delivery.endpoint], delivery.body)
         now = datetime.now(UTC)

@@ -15,6 +15,7 @@ from app.attentive.endpoints import BY_NAME
 from app.delivery.backlog import Entry, Lane, LaneLease, Settlement
 from app.delivery.connection import why_unavailable
 from app.delivery.group_commit import GroupCommit
+from app.delivery.last_second import LastSecond
 from app.delivery.wake import wake_lane
 from app.topology import consent_rules
 from workers.attempt import Attempts
@@ -74,6 +75,7 @@ class _Drain:
         self._stopping = stopping
         self._settle = GroupCommit(self._write)
         self._sending: set[asyncio.Task[None]] = set()
+        self._second = LastSecond(time.monotonic())
         self._lost = False
 
     async def run(self) -> None:
@@ -98,7 +100,12 @@ class _Drain:
             if free <= 0:
                 await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
                 continue
-            claim = await self._lease.claim(free, under_way=len(self._sending))
+            claim = await self._lease.claim(
+                free,
+                under_way=len(self._sending),
+                recent=self._second.count(now),
+                others=self._second.others(),
+            )
             if claim.lost or claim.held:
                 return
             self._start(claim.entries)
@@ -119,13 +126,14 @@ class _Drain:
 
     def _start(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
-            task = asyncio.create_task(self._deliver(entry))
+            task = asyncio.create_task(self._deliver(entry, self._second.leaves(time.monotonic())))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
-    async def _deliver(self, entry: Entry) -> None:
-        """One attempt at one delivery, to its settled end."""
+    async def _deliver(self, entry: Entry, number: int) -> None:
+        """One attempt at one delivery, to its settled end. `number` is the call's in Attentive's second."""
         settlement = await self._attempts.make(entry)
+        self._second.returns(number, settlement.reply, time.monotonic())
         try:
             await self._settle.submit(settlement)
         except RedisError as failure:  # it stays claimed: whoever drains this lane next finds it, of unknown outcome

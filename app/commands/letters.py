@@ -17,7 +17,7 @@ from rich.table import Column, Table
 from app.commands.common import Operator, fail, out, parse_span
 from app.delivery.attributes import read_attributes
 from app.delivery.dead_letters import DeadLetter, Filter, Shelf, dead_letters, replay
-from app.delivery.delivery import HORIZON, Delivery
+from app.delivery.delivery import Delivery
 from app.ingest.again import decide_again
 from app.masking import mask_personal, mask_text
 from app.pipeline import Bury, Drop, Forward
@@ -147,18 +147,19 @@ def confirm(question: str, *, agreed: bool) -> None:
 
 async def send_again(operator: Operator, letter: DeadLetter, *, ignore_age: bool = False) -> str:
     """Replay one letter; what became of it, in words."""
-    now = datetime.now(UTC)
+    destination = operator.topology.destinations[letter.destination]
+    deadline = datetime.now(UTC) + timedelta(hours=destination.delivery.horizon_hours)
     ending = ""
     deliveries: tuple[Delivery, ...] = ()
     if letter.endpoint is not None:
-        deliveries = (letter.revived(now, calls=1),)
+        deliveries = (letter.revived(deadline, calls=1),)
     else:
         plan = plan_for(operator.topology, letter.destination, letter.source)
         known = await read_attributes(operator.redis, [letter.destination])
-        plan = replace(plan, oldest=None) if ignore_age else plan
+        plan = replace(plan, any_age=True) if ignore_age else plan
         match await decide_again(operator.redis, letter, plan, known[letter.destination]):
             case Forward(deliveries=mapped):
-                deliveries = tuple(changed(delivery, deadline=now + HORIZON) for delivery in mapped)
+                deliveries = tuple(changed(delivery, deadline=deadline) for delivery in mapped)
             case Drop(reason=reason):
                 ending = f"dropped:{reason.value}"
             case Bury(reason=reason, detail=detail):

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from app.commands.common import out
 from app.config.attributes import Attributes
+from app.config.delivery import DeliverySettings
 from app.config.destination import Destination
 from app.config.identifiers import Identifiers
 from app.config.mapping import EventMapping, IdentifyMapping, ItemMapping
@@ -51,6 +52,7 @@ _FILE: Final = """
             - {trait: sms_consent, is: true, channels: text, locale: {language: en, country: US}}
           opt_out:
             - {trait: sms_consent, is: false, channels: text}
+        delivery: {calls_per_second: 150, patience_seconds: 30}
       acme-uk:
         api_token_file: /run/secrets/acme-uk-token
         default_region: GB
@@ -98,6 +100,7 @@ environment it began with: secrets that are named by a variable, and all setting
 _MODELS: Final[Sequence[tuple[str, type[BaseModel]]]] = (
     ("destinations.NAME", Destination),
     ("destinations.NAME.identifiers", Identifiers),
+    ("destinations.NAME.delivery", DeliverySettings),
     ("destinations.NAME.mapping", MappingOverrides),
     ("destinations.NAME.mapping.item", ItemMapping),
     ("destinations.NAME.mapping.events.EVENT, other, page, screen", EventMapping),

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from app.config.attributes import Attributes
+from app.config.delivery import DeliverySettings
 from app.config.endpoints import EndpointName
 from app.config.identifiers import Identifiers
 from app.config.mapping import Mapping
@@ -47,6 +48,9 @@ class Destination(Frozen):
         "(for review), or give_up; subscribe and unsubscribe: check (ask Attentive first), hold, or give_up",
     )
     subscriptions: SubscriptionRules = Field(SubscriptionRules(), description="who is opted in and out, and when")
+    delivery: DeliverySettings = Field(
+        DeliverySettings(), description="what goes first, for how long it is tried, and a ceiling"
+    )
 
     @model_validator(mode="before")
     @classmethod

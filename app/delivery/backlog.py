@@ -15,7 +15,7 @@ from app.attentive.client import Reply, Unreachable
 from app.delivery.connection import ANSWER_S
 from app.delivery.dead_letters import DeadLetter
 from app.delivery.delivery import Delivery, Unreadable
-from app.delivery.keys import CONSUMER, GROUP, DestinationKeys, LaneKeys
+from app.delivery.keys import CONSUMER, GROUP, STREAMS, DestinationKeys, LaneKeys
 from app.delivery.outcome import Hold
 from app.delivery.pace import FAILURES_TO_STOP, LONGEST_STOP, SHARE, Pace, feedback_of
 from app.delivery.said import Said, said
@@ -25,7 +25,7 @@ from app.delivery.unknown import UNKNOWN_ENDING, WhenUnknown
 LEASE: Final = timedelta(seconds=6)  # a dead worker's lanes are free after this; the sweep wakes them within a second
 INHERITED_AT_ONCE: Final = 1000
 _ACQUIRE, _RELEASE, _DUE = Script("lease"), Script("release"), Script("due")
-_CLAIM, _SETTLE = Script("claim"), Script("settle")
+_CLAIM, _SETTLE = Script("claim", after=("pace",)), Script("settle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,12 @@ class Lane:
 
 
 class Entry(NamedTuple):
-    """A claimed delivery in its stored form: which stream (0 high, 1 normal, 2 low), which entry, what bytes."""
+    """A claimed delivery in its stored form: which stream (its place in STREAMS), which entry, what bytes."""
 
     stream: int
     id: bytes
     payload: bytes
+    late: bool = False  # past its deadline by the clock of Redis: handed out for no token, and not to be sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,21 +138,28 @@ class LaneLease:
             if not str(refusal).startswith("BUSYGROUP"):
                 raise
 
-    async def claim(self, most: int, *, under_way: int) -> Claim:
-        """Up to `most` deliveries that the pace allows to be sent now."""
-        keys = self._keys
+    async def claim(self, most: int, *, under_way: int, recent: int = 0, others: float = 0) -> Claim:
+        """Up to `most` deliveries that the pace allows to be sent now.
+
+        `recent` calls may stand in Attentive's last second; `others` make so many more a second (last_second.py).
+        """
+        keys, pace = self._keys, self._pace
         answer = await _CLAIM.run(
             self._redis,
-            [keys.lease, keys.retry, keys.pace, keys.hold, keys.destination.hold, *keys.streams],
             [
-                *(self._owner, _ms(LEASE), most, under_way),
-                *(self._pace.limit, int(self._pace.fixed), SHARE, FAILURES_TO_STOP, GROUP, CONSUMER),
+                *(keys.lease, keys.retry, keys.pace, keys.destination.ceiling, keys.hold, keys.destination.hold),
+                *keys.streams,
+            ],
+            [
+                *(self._owner, _ms(LEASE), most, under_way, recent, others),
+                *(pace.limit, int(pace.fixed), pace.ceiling or 0, self.lane.endpoint, SHARE),
+                *(FAILURES_TO_STOP, _ms(pace.patience), GROUP, CONSUMER),
             ],
         )
         match answer:
             case [b"ok", entries, next_token, next_retry, seen]:
                 return Claim(
-                    entries=tuple(Entry(*entry) for entry in entries),
+                    entries=tuple(Entry(stream, id_, payload, bool(late)) for stream, id_, payload, late in entries),
                     wait=timedelta(milliseconds=next_token),
                     next_retry=None if next_retry < 0 else timedelta(milliseconds=next_retry),
                     seen=tuple(seen),
@@ -239,13 +247,13 @@ class LaneDepth:
     """How much waits in one lane."""
 
     lane: Lane
-    by_priority: tuple[int, int, int]  # high, normal, low; what is being sent included
+    by_stream: tuple[int, ...]  # as in STREAMS; what is being sent included
     retries: int
 
     @property
     def total(self) -> int:
         """All of it."""
-        return sum(self.by_priority) + self.retries
+        return sum(self.by_stream) + self.retries
 
 
 async def calls_waiting(redis: Redis, lanes: Sequence[Lane]) -> dict[str, int]:
@@ -264,9 +272,10 @@ async def lane_depths(redis: Redis, lanes: Sequence[Lane]) -> list[LaneDepth]:
                 pipeline.xlen(stream)
             pipeline.zcard(lane.keys.retry)
         counts = await pipeline.execute()
+    each = len(STREAMS) + 1
     return [
-        LaneDepth(lane, (counts[i], counts[i + 1], counts[i + 2]), counts[i + 3])
-        for lane, i in zip(lanes, range(0, len(counts), 4), strict=True)
+        LaneDepth(lane, tuple(counts[i : i + each - 1]), counts[i + each - 1])
+        for lane, i in zip(lanes, range(0, len(counts), each), strict=True)
     ]
 
 

@@ -11,7 +11,7 @@ import orjson
 from redis.asyncio import Redis
 
 from app.attentive.call import Priority
-from app.delivery.delivery import HORIZON, VERSION, Delivery, event_key, from_ms, to_ms
+from app.delivery.delivery import VERSION, Delivery, event_key, from_ms, to_ms
 from app.delivery.keys import DestinationKeys, LaneKeys
 from app.delivery.script import Argument, Script
 from app.delivery.unknown import SENT_BY_HAND, counted
@@ -98,8 +98,8 @@ class DeadLetter:
         """The key it is kept under."""
         return shelf_key(self.destination, self.shelf)
 
-    def revived(self, now: datetime, *, calls: int) -> Delivery:
-        """The same call, to be sent afresh; only for a letter with an endpoint."""
+    def revived(self, deadline: datetime, *, calls: int) -> Delivery:
+        """The same call, to be sent afresh until `deadline`; only for a letter with an endpoint."""
         if self.endpoint is None or self.body is None:
             raise ValueError("an event that never became a call cannot be sent")
         return Delivery(
@@ -110,7 +110,7 @@ class DeadLetter:
             body=self.body,
             event=self.event,
             received_at=self.received_at,
-            deadline=now + HORIZON,
+            deadline=deadline,
             calls=calls,
         )
 

@@ -11,6 +11,7 @@ from app.attentive.call import Priority
 from app.value import Value, changed
 
 VERSION: Final = 1
+FRESH: Final = timedelta(hours=12)  # older than this, an event starts no journey. Source: Attentive's API reference
 HORIZON: Final = timedelta(hours=24)  # older than this, a call is not worth sending
 KEY_BYTES: Final = 12
 
@@ -36,6 +37,7 @@ class Delivery(Value, frozen=True, gc=False):
     calls: int = 1  # how many calls this event became
     doubts: tuple[str, ...] = ()  # the contacts that Attentive is asked about before it is sent, see consent.py
     once_in_s: int = 0  # the same said again within this time is left out; of use on the way in alone, and not stored
+    fresh_until: datetime | None = None  # from then on it goes after all that is fresh; None: whatever its age
 
     @property
     def event_key(self) -> bytes:
@@ -50,13 +52,15 @@ class Delivery(Value, frozen=True, gc=False):
         """The stored form."""
         return orjson.dumps(
             {
+                # These three are read by claim.lua, at this place and in this order.
                 "v": VERSION,
+                "fresh": None if self.fresh_until is None else to_ms(self.fresh_until),
+                "deadline": to_ms(self.deadline),
                 "message_id": self.message_id,
                 "source": self.source,
                 "endpoint": self.endpoint,
                 "priority": int(self.priority),
                 "received": to_ms(self.received_at),
-                "deadline": to_ms(self.deadline),
                 "attempt": self.attempt,
                 "calls": self.calls,
                 "body": orjson.Fragment(self.body),
@@ -82,6 +86,7 @@ class Delivery(Value, frozen=True, gc=False):
                 attempt=fields.attempt,
                 calls=fields.calls,
                 doubts=tuple(fields.doubts),
+                fresh_until=None if fields.fresh is None else from_ms(fields.fresh),
             )
         except (ValueError, TypeError, OverflowError, OSError) as damage:
             raise Unreadable(f"no delivery of version {VERSION}: {type(damage).__name__}") from None
@@ -93,6 +98,7 @@ class _Stored(BaseModel):
     model_config = ConfigDict(strict=True)
 
     v: Literal[1]
+    fresh: int | None = None  # epoch ms
     message_id: str
     source: str
     endpoint: str

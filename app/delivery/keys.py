@@ -5,6 +5,7 @@ from typing import Final
 
 GROUP: Final = "workers"  # the consumer group of every lane stream
 SAID_LIFE_S: Final = 30 * 86_400  # after this, the same is said once more
+STREAMS: Final = ("high", "normal", "low", "stale")  # of every lane, in the order in which they are read
 CONSUMER: Final = "drain"  # one name for all: a lane has one drain at a time, and the next one inherits what is pending
 SEEN_BUCKET_S: Final = 8 * 3600
 SEEN_BUCKETS: Final = 4  # this one and three before it: a message id is remembered for 24 to 32 hours
@@ -74,6 +75,11 @@ class DestinationKeys:
         return [f"{self.prefix}:people:{source}:{quarter - age}" for age in range(5)]
 
     @property
+    def ceiling(self) -> str:
+        """Hash: the token bucket that all lanes share, where the settings give the account a ceiling."""
+        return f"{self.prefix}:ceiling"
+
+    @property
     def hold(self) -> str:
         """Exists while nothing may be sent to this destination; its value is the reason."""
         return f"{self.prefix}:hold"
@@ -93,12 +99,12 @@ class LaneKeys:
 
     @property
     def streams(self) -> list[str]:
-        """The backlog by priority: high, normal, low."""
-        return [f"{self.prefix}:{name}" for name in ("high", "normal", "low")]
+        """The backlog: what is fresh by priority, and then what has gone stale."""
+        return [f"{self.prefix}:{name}" for name in STREAMS]
 
     @property
     def retry(self) -> str:
-        """Sorted set: deliveries waiting for another attempt, scored by when (epoch ms); first byte: their priority."""
+        """Sorted set: deliveries waiting for another attempt, scored by when (epoch ms); first byte: their stream."""
         return f"{self.prefix}:retry"
 
     @property

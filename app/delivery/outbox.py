@@ -131,9 +131,10 @@ class _Flush:
             for delivery in deliveries:
                 first = streams_of.get(delivery.endpoint)
                 if first is None:
-                    first = streams_of[delivery.endpoint] = len(self.keys) + 1
                     lane = LaneKeys(shared, delivery.endpoint)
-                    self.keys += (*lane.streams, lane.lease, lane.turn)
+                    self.keys += (lane.lease, lane.turn)
+                    first = streams_of[delivery.endpoint] = len(self.keys) + 1
+                    self.keys += lane.streams
                     self.endpoints.append(delivery.endpoint)
                 events += (first + delivery.priority, delivery.to_json(), *_said_by(delivery, shared, remembered))
             if letters is not None:

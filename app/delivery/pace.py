@@ -1,8 +1,9 @@
 """How fast a lane may send, and what Attentive's answers say about that. Pure; the scripts keep the count.
 
-A lane starts at its documented limit and sends at 95 % of it, with so little saved up that no window of one second
-sees more than the limit. It learns the limit from `x-ratelimit-limit`, halves on a 429 and climbs back, pauses for as
-long as `Retry-After` asks, and stops for a while when a run of calls got no proper answer: then one at a time goes out.
+A lane starts at its documented limit and sends at 95 % of it, so that no second sees more than the limit
+(last_second.py). It learns the limit from `x-ratelimit-limit`, gives way when `x-ratelimit-remaining` shows that others
+use it too, halves on a 429 and climbs back, pauses for as long as `Retry-After` asks, and stops for a while when a run
+of calls got no proper answer: then one at a time goes out. Lanes of one account may share a ceiling, turn by turn.
 """
 
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from typing import Final
 from app.attentive.client import Reply, Unreachable
 
 SHARE: Final = 0.95  # of the limit
+PATIENCE: Final = timedelta(seconds=60)
 FAILURES_TO_STOP: Final = 10  # calls in a row without a proper answer
 LONGEST_STOP: Final = timedelta(seconds=30)
 LONGEST_PAUSE: Final = timedelta(seconds=60)
@@ -20,10 +22,16 @@ LONGEST_PAUSE: Final = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """A lane's limit in calls per second. `fixed`: an operator said so, and what Attentive says can only lower it."""
+    """A lane's limit in calls per second. `fixed`: an operator said so, and what Attentive says can only lower it.
+
+    `ceiling`: calls per second of all lanes of the account together, where there is one. `patience`: what has waited
+    for longer gets a share, whatever goes before it.
+    """
 
     limit: float
     fixed: bool = False
+    ceiling: float | None = None
+    patience: timedelta = PATIENCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import structlog
 from redis.asyncio import Redis
 
 from app.delivery.backlog import Lane, lane_depths
+from app.delivery.keys import STREAMS
 
 _LOOK_EVERY_S: Final = 1.0
 
@@ -76,7 +77,8 @@ async def read_pressure(redis: Redis, lanes: Sequence[Lane]) -> Pressure:
             for key in lane_keys:
                 pipeline.memory_usage(key)
         usages = await pipeline.execute()
-    sizes = [sum(usage or 0 for usage in usages[i : i + 4]) for i in range(0, len(usages), 4)]
+    each = len(STREAMS) + 1
+    sizes = [sum(usage or 0 for usage in usages[i : i + each]) for i in range(0, len(usages), each)]
     backlog: dict[str, BacklogSize] = {}
     for depth, size in zip(await lane_depths(redis, lanes), sizes, strict=True):
         known = backlog.get(depth.lane.destination, BacklogSize(0, 0))

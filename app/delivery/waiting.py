@@ -7,12 +7,13 @@ from redis.asyncio import Redis
 
 from app.delivery.backlog import Lane, LaneDepth
 from app.delivery.delivery import Delivery, Unreadable
+from app.delivery.keys import STREAMS
 
 
 async def oldest_receipts(redis: Redis, depths: Sequence[LaneDepth]) -> dict[Lane, datetime]:
     """When the oldest call at the head of each lane came in, of lanes that are not empty. Raises RedisError.
 
-    Looks at the first of each priority and at the first retry that is due, not at every call.
+    Looks at the first of each stream and at the first retry that is due, not at every call.
     """
     busy = [depth for depth in depths if depth.total]
     async with redis.pipeline(transaction=False) as pipeline:
@@ -22,9 +23,10 @@ async def oldest_receipts(redis: Redis, depths: Sequence[LaneDepth]) -> dict[Lan
             pipeline.zrange(depth.lane.keys.retry, 0, 0)
         heads = await pipeline.execute()
     oldest: dict[Lane, datetime] = {}
-    for depth, i in zip(busy, range(0, len(heads), 4), strict=True):
-        stored = [fields[b"d"] for head in heads[i : i + 3] for _, fields in head]
-        stored += [member[1:] for member in heads[i + 3]]  # its first byte is a priority
+    for depth, i in zip(busy, range(0, len(heads), len(STREAMS) + 1), strict=True):
+        *streams, retries = heads[i : i + len(STREAMS) + 1]
+        stored = [fields[b"d"] for head in streams for _, fields in head]
+        stored += [member[1:] for member in retries]  # its first byte is a stream's number
         if receipts := [receipt for payload in stored if (receipt := _received_at(payload)) is not None]:
             oldest[depth.lane] = min(receipts)
     return oldest

@@ -63,7 +63,7 @@ async def read_workload(redis: Redis, depths: Sequence[LaneDepth], paces: Mappin
         lanes.append(
             LaneWork(
                 depth.lane,
-                due=sum(depth.by_priority) + retries_due,
+                due=sum(depth.by_stream) + retries_due,
                 rate=0.0 if stands else allowed,
                 held=bool(held),
                 destination_held=bool(destination_held),

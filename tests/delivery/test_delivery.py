@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.attentive.call import Priority
@@ -42,16 +42,17 @@ DELIVERIES: Final = st.builds(
     deadline=MOMENTS,
     attempt=st.integers(1, 10_000),
     calls=st.integers(1, 5),
+    fresh_until=st.none() | MOMENTS,
 )
 
 
 class TestADelivery:
-    @settings(deadline=None, derandomize=True)
+    @settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
     @given(written=DELIVERIES)
     def test_is_read_as_it_was_written(self, written: Delivery) -> None:
         assert Delivery.from_json(written.to_json()) == written
 
-    @settings(deadline=None, derandomize=True)
+    @settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
     @given(written=DELIVERIES)
     def test_is_stored_as_json_that_anyone_can_read(self, written: Delivery) -> None:
         stored = orjson.loads(written.to_json())
@@ -75,7 +76,7 @@ class TestADelivery:
         with pytest.raises(Unreadable):
             Delivery.from_json(stored)
 
-    @pytest.mark.parametrize("field", list(orjson.loads(delivery().to_json())))
+    @pytest.mark.parametrize("field", [name for name in orjson.loads(delivery().to_json()) if name != "fresh"])
     def test_that_lacks_a_field_is_unreadable(self, field: str) -> None:
         fields = orjson.loads(delivery().to_json())
         del fields[field]
@@ -130,7 +131,7 @@ class TestAnEventsKey:
 
 
 class TestADeadLetter:
-    @settings(deadline=None, derandomize=True)
+    @settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
     @given(written=DELIVERIES, reason=TEXT, detail=TEXT)
     def test_is_read_as_it_was_written(self, written: Delivery, reason: str, detail: str) -> None:
         letter = DeadLetter.of(written, reason, detail, {"status": 400})
@@ -146,7 +147,7 @@ class TestADeadLetter:
         read = read_letter("acme", ENTRY, letter.to_json())
         assert (read.endpoint, read.body, read.event) == (None, None, b'{"type":"track"}')
         with pytest.raises(ValueError, match="never became a call"):
-            read.revived(NOW, calls=1)
+            read.revived(NOW + HORIZON, calls=1)
 
     @pytest.mark.parametrize(
         "stored",
@@ -169,7 +170,7 @@ class TestADeadLetter:
 
     def test_is_sent_afresh_with_a_new_deadline_and_all_its_attempts(self) -> None:
         letter = DeadLetter.of(delivery(attempt=9), "expired", "", {})
-        revived = letter.revived(NOW, calls=1)
+        revived = letter.revived(NOW + HORIZON, calls=1)
         assert revived == delivery(attempt=1, deadline=NOW + HORIZON)
 
     def test_knows_when_it_died(self) -> None:

@@ -1,15 +1,21 @@
 """Attentive strict, silent or refusing: the gateway keeps limits, stops hammering, and comes back by itself."""
 
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import redis
 
+from app.delivery.backlog import Lane
 from app.embedded import find_redis
 from app.sandbox import SandboxConfig
-from tests.stack import Stack, message_id, stack, wait_until
+from app.sandbox.keys import DEFAULT_KEY
+from tests.stack import DESTINATION, Stack, message_id, stack, wait_until
 
 PATH = "/v1/events/custom"
 
@@ -51,6 +57,58 @@ def test_a_limit_that_no_header_tells_is_found_by_halving(gateway: Stack) -> Non
     all_arrive_once(gateway, ids)
     summary = gateway.summary()
     assert summary["rate_limited"] < 150, "most calls are accepted at once"
+
+
+class OtherProgram(threading.Thread):
+    """Posts with the same token, so many a second, and knows no limit."""
+
+    def __init__(self, url: str, per_second: float) -> None:
+        super().__init__(daemon=True)
+        self._url, self._every_s = url + PATH, 1 / per_second
+        self.stop = threading.Event()
+        self.refused = 0
+
+    def run(self) -> None:
+        body = {"type": "Foreign", "user": {"email": "jo@example.com"}}
+        with httpx.Client(headers={"Authorization": f"Bearer {DEFAULT_KEY.token}"}, trust_env=False) as client:
+            while not self.stop.wait(self._every_s):
+                self.refused += client.post(self._url, json=body).status_code == 429
+
+
+def test_what_another_program_uses_of_the_limit_is_left_to_it(tmp_path: Path) -> None:
+    sandbox = SandboxConfig.model_validate({"limits": {PATH: 60}})
+    with stack(tmp_path, find_redis(), sandbox=sandbox, limits={"custom-event": 60}) as gateway:
+        other = OtherProgram(gateway.sandbox.url, per_second=25)
+        other.start()
+        ids = send(gateway, 250)
+        pace = Lane(DESTINATION, "custom-event").keys.pace
+        with redis.Redis(port=gateway.redis_port) as client:
+            wait_until(lambda: float(client.hget(pace, "others") or 0) > 10, "the other one is seen", 30)
+        wait_until(lambda: gateway.waiting() == 0, "nothing waits", 50)
+        other.stop.set()
+        other.join()
+        refused = gateway.summary()["rate_limited"] - other.refused
+        arrived = Counter(call["body"].get("externalEventId") for call in gateway.ledger(path=PATH))
+    assert all(arrived[one] == 1 for one in ids)
+    assert refused <= 30, "what is sent before the other one is seen"
+
+
+def test_a_ceiling_over_all_endpoints_is_kept_and_shared(tmp_path: Path) -> None:
+    ceiling = {"delivery": {"calls_per_second": 40}}
+    with stack(tmp_path, find_redis(), destination=ceiling) as gateway:
+        person = {"userId": "u-1", "context": {"traits": {"email": "jo@example.com"}}}
+        names = [("Product Viewed", {"product_id": "p", "price": 1}), ("Signed Up", {})] * 60
+        batch = [
+            {"type": "track", "event": name, "properties": properties, "messageId": message_id(), **person}
+            for name, properties in names
+        ]
+        assert gateway.post("/v1/batch", {"batch": batch}).status_code == 200
+        wait_until(lambda: len(gateway.ledger()) == len(batch), "all arrive", 40)
+        calls = gateway.ledger()
+    first, last = (datetime.fromisoformat(calls[place]["received_at"]) for place in (0, -1))
+    assert (last - first).total_seconds() >= (len(batch) - 3) / 38, "95 % of the ceiling, and two saved up"
+    halfway = Counter(call["path"] for call in calls[: len(calls) // 2])
+    assert min(halfway.values()) >= 20, halfway
 
 
 def test_a_silent_attentive_is_not_hammered_and_everything_arrives_later(gateway: Stack) -> None:

@@ -1,77 +1,133 @@
 -- Hands the drain what it may send now: due retries return to their streams, tokens are counted, and as many deliveries
--- are claimed as there are tokens, high before normal before low. One step, so no token is taken for nothing.
+-- are claimed as there are tokens, high before normal before low before stale. One step, so no token is taken for nothing.
 --
--- KEYS  lease, retry, pace, lane hold, destination hold, high, normal, low
--- ARGV  owner, lease in ms, most to hand out, calls under way, limit in calls per second, 1 when Attentive's own figure
---       may only lower it, share of the limit to use, failures in a row after which one call at a time goes out, group,
---       consumer
+-- KEYS  lease, retry, pace, ceiling, lane hold, destination hold, then the lane's streams: high, normal, low, stale
+-- ARGV  owner, lease in ms, most to hand out, calls under way, calls in Attentive's last second, calls a second that others
+--       make, limit in calls per second, 1 when Attentive's own figure may only lower it, ceiling over all lanes in calls
+--       per second (0: none), name of the lane under it, share of a limit to use, failures in a row after which one call
+--       at a time goes out, patience in ms, group, consumer
 -- Returns  {'lost'} | {'held', ms} |
---          {'ok', {{stream number, entry id, payload}…}, ms to the next token, ms to the next retry or -1, and when
+--          {'ok', {{stream number, entry id, payload, 1 when past its deadline}…}, ms to the next token, ms to the next retry or -1, and when
 --           there was nothing: last id of each stream}
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'lost'} end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
-local held = math.max(redis.call('PTTL', KEYS[4]), redis.call('PTTL', KEYS[5]))
+local held = math.max(redis.call('PTTL', KEYS[5]), redis.call('PTTL', KEYS[6]))
 if held > 0 then return {'held', held} end
 
-local most, under_way = tonumber(ARGV[3]), tonumber(ARGV[4])
+local FIRST, LAST = 7, #KEYS -- where the streams stand among the keys; the last one is for what has gone stale
+local MOST_MOVED = 500 -- stale ones in one run: others use this Redis too
+local ASIDE = 0.1 -- of the tokens is for what has waited longer than patience
+local most, patience_ms, group, consumer = tonumber(ARGV[3]), tonumber(ARGV[13]), ARGV[14], ARGV[15]
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + time[2] / 1000
 
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now_ms, 'LIMIT', 0, most)) do
-  redis.call('XADD', KEYS[6 + tonumber(string.sub(member, 1, 1))], '*', 'd', string.sub(member, 2))
+  redis.call('XADD', KEYS[FIRST + tonumber(string.sub(member, 1, 1))], '*', 'd', string.sub(member, 2))
   redis.call('ZREM', KEYS[2], member)
 end
 
-local pace = redis.call('HMGET', KEYS[3], 'tokens', 'at', 'limit', 'cut', 'pause', 'failures')
-local limit, learned = tonumber(ARGV[5]), tonumber(pace[3])
-if learned then limit = ARGV[6] == '1' and math.min(limit, learned) or learned end
-local burst = math.max(1, limit * (1 - tonumber(ARGV[7])))
-local passed = pace[2] and math.max(0, now_ms - tonumber(pace[2])) / 1000 or 0
-local cut = math.min(1, tonumber(pace[4] or 1) + passed / 20) -- halved by a 429, whole again 10 s later
-local rate = limit * tonumber(ARGV[7]) * cut
-local tokens = pace[1] and math.min(burst, tonumber(pace[1]) + passed * rate) or burst
-local granted = math.min(most, math.floor(tokens))
-local paused = math.max(0, tonumber(pace[5] or 0) - now_ms)
-if paused > 0 then granted = 0 end
-if tonumber(pace[6] or 0) >= tonumber(ARGV[8]) then
-  granted = math.min(granted, 1)
-  if under_way > 0 then granted, paused = 0, math.max(paused, 50) end
+local told = {
+  under_way = tonumber(ARGV[4]), recent = tonumber(ARGV[5]), others = tonumber(ARGV[6]), limit = tonumber(ARGV[7]),
+  fixed = ARGV[8] == '1', share = tonumber(ARGV[11]), failures = tonumber(ARGV[12]),
+}
+local pace = read_pace(KEYS[3], told, most, now_ms)
+local granted, ceiling = pace.granted, nil
+if tonumber(ARGV[9]) > 0 then
+  ceiling = read_ceiling(KEYS[4], tonumber(ARGV[9]), told.share, ARGV[10], now_ms)
+  granted = math.min(granted, ceiling.granted)
 end
 
 local function read(stream, count)
-  local call = {'XREADGROUP', 'GROUP', ARGV[9], ARGV[10], 'COUNT', count, 'STREAMS', stream, '>'}
+  local call = {'XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', stream, '>'}
   local answer = redis.pcall(unpack(call))
   if answer and answer.err then
     -- A group that is gone is made again; reading starts at the beginning, for nothing settled is left in a stream.
-    redis.call('XGROUP', 'CREATE', stream, ARGV[9], '0', 'MKSTREAM')
+    redis.call('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
     answer = redis.call(unpack(call))
   end
   return answer and answer[1] and answer[1][2] or {}
 end
 
--- Whoever waits for more waits for what comes after this.
-local function last_id(stream)
-  local about = redis.pcall('XINFO', 'STREAM', stream)
-  for i = 1, #about, 2 do
-    if about[i] == 'last-generated-id' then return about[i + 1] end
+local claimed, spent, moved = {}, 0, 0
+
+-- Claims from stream number `i` for up to `count` tokens. What has gone stale moves behind all that is fresh; what is past
+-- its deadline is handed out for no token, for it will not be sent.
+local function take(i, count)
+  local stream, enough = KEYS[i], spent + count
+  while spent < enough and #claimed < most and moved < MOST_MOVED do
+    local entries = read(stream, math.min(enough - spent, most - #claimed))
+    if #entries == 0 then return end
+    for _, entry in ipairs(entries) do
+      local id, payload = entry[1], entry[2][2]
+      local fresh, deadline = string.match(payload, '^{"v":%d+,"fresh":(%w+),"deadline":(%d+)')
+      if i < LAST and (tonumber(fresh or nil) or now_ms) < now_ms then
+        redis.call('XADD', KEYS[LAST], '*', 'd', payload)
+        redis.call('XACK', stream, group, id)
+        redis.call('XDEL', stream, id)
+        moved = moved + 1
+      else
+        local late = (tonumber(deadline or nil) or now_ms) < now_ms
+        claimed[#claimed + 1] = {i - FIRST, id, payload, late and 1 or 0}
+        if not late then spent = spent + 1 end
+      end
+    end
   end
-  return '0-0'
 end
 
-local claimed = {}
-for i = 6, 8 do
-  local left = granted - #claimed
-  if left <= 0 then break end
-  for _, entry in ipairs(read(KEYS[i], left)) do
-    claimed[#claimed + 1] = {i - 6, entry[1], entry[2][2]}
+-- What XINFO says about something, by name.
+local function named(facts)
+  local by_name = {}
+  for i = 1, #facts, 2 do by_name[facts[i]] = facts[i + 1] end
+  return by_name
+end
+
+-- When the next delivery of a stream came into it, in epoch ms; nil when all of them are claimed.
+local function waits_since(stream)
+  for _, facts in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    local about = named(facts)
+    if about.name == group then
+      local entry = redis.call('XRANGE', stream, '(' .. about['last-delivered-id'], '+', 'COUNT', 1)[1]
+      return entry and tonumber(string.match(entry[1], '^%d+'))
+    end
   end
 end
 
-tokens = tokens - #claimed
-redis.call('HSET', KEYS[3], 'tokens', string.format('%.4f', tokens), 'at', string.format('%.3f', now_ms), 'cut', cut,
-  'rate', string.format('%.4f', rate)) -- the rate is for whoever asks how fast this lane is, see workload.py
-local next_token = math.max(paused, tokens >= 1 and 0 or math.ceil((1 - tokens) / rate * 1000))
+local function longest_waiting(since)
+  local longest
+  for i = FIRST + 1, LAST do
+    local began = redis.call('EXISTS', KEYS[i]) == 1 and waits_since(KEYS[i])
+    if began and began < since then longest, since = i, began end
+  end
+  return longest
+end
+
+-- Who has waited longer than patience goes first with a tenth of the tokens, the longest of them before the others.
+pace.aside = pace.aside + granted * ASIDE
+while pace.aside >= 1 and spent < granted do
+  local i = longest_waiting(now_ms - patience_ms)
+  if not i then break end
+  take(i, 1)
+  pace.aside = pace.aside - 1
+end
+pace.aside = math.min(1, pace.aside)
+
+for i = FIRST, LAST do
+  if spent < granted then take(i, granted - spent) end
+end
+
+local wait = write_pace(KEYS[3], pace, spent, now_ms)
+if granted == 0 or moved >= MOST_MOVED then wait = math.max(wait, SHORTEST_MS) end
+if ceiling then
+  local wants_more = granted < pace.granted and spent == granted and longest_waiting(math.huge) ~= nil
+  wait = math.max(wait, write_ceiling(KEYS[4], ceiling, spent, wants_more, now_ms))
+end
 local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
 local next_retry = first[2] and math.max(0, math.ceil(tonumber(first[2]) - now_ms)) or -1
-local seen = #claimed == 0 and {last_id(KEYS[6]), last_id(KEYS[7]), last_id(KEYS[8])} or {}
-return {'ok', claimed, math.ceil(next_token), next_retry, seen}
+
+-- Whoever waits for more waits for what comes after this.
+local seen = {}
+for i = FIRST, #claimed == 0 and LAST or 0 do
+  local exists = redis.call('EXISTS', KEYS[i]) == 1
+  seen[#seen + 1] = exists and named(redis.call('XINFO', 'STREAM', KEYS[i]))['last-generated-id'] or '0-0'
+end
+return {'ok', claimed, math.ceil(wait), next_retry, seen}

@@ -2,7 +2,7 @@
 -- about a person, appends the others to their lanes, and enters in memory what they tell of people.
 -- In one step, because deduplicating in one and appending in another loses the event when the process dies in between.
 --
--- KEYS  seen sets (current first), journal, dead, books, parts, attributes; then per lane: high, normal, low, lease, turn;
+-- KEYS  seen sets (current first), journal, dead, books, parts, attributes; then per lane: lease, turn, its four streams;
 --       then what was last said to whom; then what memory.lua wants
 -- ARGV  number of seen sets, their life in s, journal length, number of lanes, number of events, life of what was said in
 --       s, number of memory's steps; what events count and which attributes they are the first to have, as JSON by number of
@@ -27,7 +27,7 @@ local function seen_before(key)
 end
 
 local function said_key(number)
-  return KEYS[fixed + 5 * lanes + tonumber(number)]
+  return KEYS[fixed + 6 * lanes + tonumber(number)]
 end
 
 -- Whether the last word about each of these contacts was the same, accepted or on its way, within `life` seconds. If not,
@@ -144,10 +144,10 @@ for ending, count in pairs(endings) do redis.call('HINCRBY', books, ending, coun
 
 local answer = {repeats}
 for lane = 0, lanes - 1 do
-  local first = fixed + 5 * lane
-  if redis.call('EXISTS', KEYS[first + 4]) == 0 then
+  local first = fixed + 6 * lane + 1
+  if redis.call('EXISTS', KEYS[first]) == 0 then
     answer[#answer + 1] = lane
-    answer[#answer + 1] = tonumber(redis.call('GET', KEYS[first + 5]) or '0')
+    answer[#answer + 1] = tonumber(redis.call('GET', KEYS[first + 1]) or '0')
   end
 end
 return answer

@@ -1,0 +1,66 @@
+"""What goes first, for how long it is tried, and the ceiling: as the file says it, and as lanes and plans get it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from app.config.delivery import DeliverySettings
+from app.config.topology import Topology
+from app.delivery.backlog import Lane
+from app.delivery.pace import PATIENCE, Pace
+from app.pipeline import Plan
+from app.topology import all_paces, plan_of
+
+
+def topology(**destination: Any) -> Topology:
+    account = {"api_token": "x", **destination}
+    sources = {"shop": {"write_key": "wk", "destination": "acme"}}
+    return Topology.model_validate({"destinations": {"acme": account}, "sources": sources})
+
+
+@pytest.mark.parametrize(
+    ("destination", "pace"),
+    [
+        pytest.param({}, Pace(10), id="the documented limit"),
+        pytest.param({"limits": {"identity": 4}}, Pace(4, fixed=True), id="the operator's limit"),
+        pytest.param({"limits": {"purchase": 4}}, Pace(10), id="the operator's limit for another endpoint"),
+        pytest.param({"delivery": {"calls_per_second": 50}}, Pace(10, ceiling=50), id="a ceiling"),
+        pytest.param(
+            {"delivery": {"patience_seconds": 5}}, Pace(10, patience=timedelta(seconds=5)), id="another patience"
+        ),
+    ],
+)
+def test_a_lane_gets_its_pace(destination: dict[str, Any], pace: Pace) -> None:
+    assert all_paces(topology(**destination))[Lane("acme", "identity")] == pace
+
+
+def test_a_plan_gets_how_long_events_are_fresh_and_worth_sending() -> None:
+    plan = plan_of(topology(delivery={"fresh_hours": 6, "horizon_hours": 48}).destinations["acme"])
+    assert (plan.fresh, plan.horizon) == (timedelta(hours=6), timedelta(hours=48))
+
+
+def test_the_defaults_are_those_of_the_parts() -> None:
+    settings = DeliverySettings()
+    assert timedelta(hours=settings.fresh_hours) == Plan().fresh
+    assert timedelta(hours=settings.horizon_hours) == Plan().horizon
+    assert timedelta(seconds=settings.patience_seconds) == PATIENCE
+    assert settings.calls_per_second is None
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        pytest.param({"calls_per_second": 0}, "greater than 0", id="a ceiling of nothing"),
+        pytest.param({"patience_seconds": 0}, "greater than 0", id="no patience"),
+        pytest.param({"fresh_hours": -1}, "greater than 0", id="stale before it happened"),
+        pytest.param({"fresh_hours": 25}, "fresh_hours must not be more", id="fresh for longer than it is sent"),
+        pytest.param({"horizon_hours": float("inf")}, "finite", id="sent for ever"),
+        pytest.param({"ceiling": 5}, "unknown", id="a key that is none"),
+    ],
+)
+def test_a_mistake_is_said(given: dict[str, Any], rule: str) -> None:
+    with pytest.raises(ValidationError) as mistake:
+        DeliverySettings.model_validate(given)
+    assert rule in str(mistake.value)
