@@ -111,6 +111,12 @@ ROWS: Final = (
                 {"{{source}} {{key}}": f"sum by (source, key) ({rate('gateway_events_accepted_total', RETIRING)})"},
                 "Take a key away once nothing is seen of it.",
             ),
+            Panel(
+                "Configurations that run",
+                "short",
+                {"{{sha256}}": f"count by (sha256) (gateway_config_info{{{HERE}}})"},
+                "Pods by the checksum of their file: more than one is a change on its way.",
+            ),
         ),
     ),
     Row(

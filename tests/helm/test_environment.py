@@ -10,7 +10,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from app.commands.settings import environment_name
 from app.settings import SECRET_VARIABLES, Settings, load_settings
 from helm.generate import SET_BY_THE_CHART, chart_settings
-from tests.helm.cases import CASES, ONE_ACCOUNT, SECRET
+from tests.helm.cases import CONFIG, CONFIG_TEXT, ONE_ACCOUNT, SECRET
 from tests.helm.conftest import Render
 from tests.helm.release import Release
 
@@ -182,13 +182,15 @@ class TestAChange:
         found: dict[str, str] = template["metadata"].get("annotations", {})
         return found
 
-    def test_of_the_config_replaces_the_pods(self, release: Render) -> None:
-        one, other = self.annotations(release("config")), self.annotations(release("config as text"))
-        assert one["checksum/config"] != other["checksum/config"]
+    def test_of_the_config_is_read_in_place(self, release: Render) -> None:
+        assert "checksum/config" not in self.annotations(release("config"))
 
-    def test_of_the_config_leaves_them_when_that_is_wanted(self, render: Render) -> None:
-        values = CASES["config"]["values"] | {"rollOnConfigChange": False}
-        assert "checksum/config" not in self.annotations(render(values))
+    def test_of_the_config_replaces_the_pods_when_that_is_wanted(self, render: Render) -> None:
+        one, same, other = (
+            self.annotations(render({"config": config, "rollOnConfigChange": True, "commonLabels": labels}))
+            for config, labels in ((CONFIG, {}), (CONFIG, {"team": "web"}), (CONFIG_TEXT, {}))
+        )
+        assert one["checksum/config"] == same["checksum/config"] != other["checksum/config"]
 
     def test_of_a_secret_of_the_chart_replaces_the_pods(self, release: Render) -> None:
         assert "checksum/secrets" in self.annotations(release("trial"))
