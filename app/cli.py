@@ -9,7 +9,17 @@ import typer
 import uvicorn
 
 from app import __version__
-from app.commands import attributes, dead_letters, destinations, openapi, run, settings, trace, unknown_outcomes
+from app.commands import (
+    attributes,
+    dead_letters,
+    destinations,
+    mapping,
+    openapi,
+    run,
+    settings,
+    trace,
+    unknown_outcomes,
+)
 from app.commands.common import fail
 from app.config.values import BadSettings
 from app.logs import set_up_logging
@@ -33,6 +43,7 @@ cli.add_typer(dead_letters.commands, name="dead-letters")
 cli.add_typer(unknown_outcomes.commands, name="unknown-outcomes")
 cli.add_typer(attributes.commands, name="attributes")
 cli.add_typer(destinations.commands, name="destinations")
+cli.add_typer(mapping.commands, name="mapping")
 
 STOP_WITHIN_S = 8  # of a stop: the gateway answers what it holds
 

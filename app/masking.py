@@ -1,7 +1,7 @@
 """Personal data made unreadable, for everything that is not Redis' lanes or a call to Attentive."""
 
 import re
-from typing import Any
+from typing import Any, Final
 
 _EMAIL = re.compile(r"[^\s@\"'<>,;:=]{0,64}@[^\s@\"'<>,;:]{1,255}")
 _PHONE = re.compile(r"(?<![\w.-])\+?\d[\d\s().-]{6,18}\d(?![\w-])")
@@ -29,7 +29,7 @@ def mask_text(text: str) -> str:
     return _PHONE.sub(lambda found: mask_phone(found[0]), text)
 
 
-_PERSONAL = frozenset(
+PERSONAL: Final = frozenset(
     {"traits", "user", "identifiers", "attributes", "email", "phone", "userId", "previousId", "username", "ip"}
 )
 
@@ -38,7 +38,7 @@ def mask_personal(value: Any, *, personal: bool = False) -> Any:
     """A JSON value with what names a person masked: all below traits and users, and addresses and numbers elsewhere."""
     match value:
         case dict():
-            return {key: mask_personal(inner, personal=personal or key in _PERSONAL) for key, inner in value.items()}
+            return {key: mask_personal(inner, personal=personal or key in PERSONAL) for key, inner in value.items()}
         case list():
             return [mask_personal(inner, personal=personal) for inner in value]
         case str() if not personal:

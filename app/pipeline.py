@@ -145,7 +145,7 @@ def decide(
         calls = []
     calls += [(call, written(call, notes, guard.counts)) for call in consents]
     if not calls:
-        nobody = event.type != "identify"  # known by Shopify's or Klaviyo's id alone, which events cannot carry
+        nobody = any(rule.endpoint.dated for rule in rules)  # known by an id alone that events cannot carry
         reason = DropReason.UNUSABLE_IDENTITY if nobody else DropReason.NOTHING_TO_SAY
         return Drop(reason, tuple(notes), tuple(guard.counts))
     deliveries = tuple(

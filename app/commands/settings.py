@@ -52,6 +52,11 @@ _FILE: Final = """
             - {trait: sms_consent, is: true, channels: text, locale: {language: en, country: US}}
           opt_out:
             - {trait: sms_consent, is: false, channels: text}
+        mapping:                                  # see docs/mapping.md
+          item: {productId: [product_code, sku]}
+          events:
+            Quiz Finished: {priority: high, drop: [ip], properties: {page: context.page.url}}
+            Product Clicked: {send: false}
         delivery: {calls_per_second: 150, patience_seconds: 30}
       acme-uk:
         api_token_file: /run/secrets/acme-uk-token
@@ -95,7 +100,7 @@ environment it began with: secrets that are named by a variable, and all setting
 - `gateway_config_info` and the log name what runs by the file's `sha256sum`.
 - What waits for a destination that is removed is kept, and sent once it is back: `config.destination_removed` in the
   log, `gateway_config_removed_destination_deliveries` in `/metrics`.
-- A process that starts needs a good file.
+- A process that starts needs a good file: `attentive-gateway mapping check FILE` says whether it is one, in CI too.
 """
 _MODELS: Final[Sequence[tuple[str, type[BaseModel]]]] = (
     ("destinations.NAME", Destination),
