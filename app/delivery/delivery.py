@@ -119,7 +119,7 @@ def event_key(source: str, message_id: str) -> bytes:
 
 def to_ms(moment: datetime) -> int:
     """Epoch milliseconds, the form of times in Redis."""
-    return int(moment.timestamp() * 1000)
+    return round(moment.timestamp() * 1000)  # a float just below the millisecond would lose it
 
 
 def from_ms(epoch_ms: int) -> datetime:
