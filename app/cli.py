@@ -13,6 +13,7 @@ from app.commands import (
     attributes,
     dead_letters,
     destinations,
+    forget,
     mapping,
     openapi,
     run,
@@ -37,11 +38,13 @@ cli = typer.Typer(
 )
 cli.command()(run.run)
 cli.command()(trace.trace)
+cli.command()(forget.forget)
 cli.command()(settings.settings)
 cli.command(hidden=True)(openapi.openapi)
 cli.add_typer(dead_letters.commands, name="dead-letters")
 cli.add_typer(unknown_outcomes.commands, name="unknown-outcomes")
 cli.add_typer(attributes.commands, name="attributes")
+cli.add_typer(forget.receipts, name="receipts")
 cli.add_typer(destinations.commands, name="destinations")
 cli.add_typer(mapping.commands, name="mapping")
 

@@ -11,6 +11,7 @@ from app.delivery.attributes import read_attributes
 from app.delivery.backlog import LaneDepth
 from app.delivery.books import read_books
 from app.delivery.dead_letters import count_letters
+from app.delivery.deletions import count_open
 from app.delivery.keys import STREAMS
 from app.delivery.memory import count_people
 from app.delivery.pressure import read_memory
@@ -54,6 +55,17 @@ async def book_families(redis: Redis, destinations: Sequence[str]) -> list[Metri
         for (source, verdict), number in books.joins.items():
             joins.add_metric([*labels, source, verdict], number)
     return [received, replayed, ended, waiting, unchanged, unknown, letters, review, attributes, left_out, large, joins]
+
+
+async def deletion_families(redis: Redis, destinations: Sequence[str]) -> list[Metric]:
+    """How many people were to be forgotten, and how far that is. Raises RedisError."""
+    begun, still_open = metrics.deletions_family()
+    for books in await read_books(redis, destinations):
+        for state in ("begun", "done", "incomplete"):
+            begun.add_metric([books.destination, state], books.deletions.get(state, 0))
+    for destination, number in zip(destinations, await count_open(redis, destinations), strict=True):
+        still_open.add_metric([destination], number)
+    return [begun, still_open]
 
 
 async def people_family(redis: Redis, memories: Mapping[tuple[str, str], timedelta]) -> Metric:

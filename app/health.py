@@ -17,7 +17,7 @@ from app.delivery.backlog import Lane, LaneDepth, lane_depths
 from app.delivery.connection import why_unavailable
 from app.delivery.pace import Pace
 from app.delivery.workload import WINDOW_S, LaneWork, read_workload, seconds_of_work
-from app.gauges import book_families, lane_families, people_family, redis_families
+from app.gauges import book_families, deletion_families, lane_families, people_family, redis_families
 
 _PROBE_KEY = "gateway:probe"
 _PROBE_LIFE_MS = 60_000
@@ -102,6 +102,7 @@ async def _read_families(observed: Observed) -> list[Metric]:
         metrics.redis_up(True),
         *await redis_families(observed.redis),
         *await book_families(observed.redis, observed.destinations),
+        *await deletion_families(observed.redis, observed.destinations),
         await people_family(observed.redis, observed.memories()),
         *await lane_families(observed.redis, depths, work, observed.one_worker),
     ]

@@ -207,6 +207,18 @@ def attributes_family() -> tuple[GaugeMetricFamily, CounterMetricFamily]:
     )
 
 
+def deletions_family() -> tuple[CounterMetricFamily, GaugeMetricFamily]:
+    """Empty families for deletions: by how far they came, and those under way."""
+    return (
+        CounterMetricFamily(
+            "gateway_deletions",
+            "Deletions of people, by state: begun, done, or incomplete (Attentive refused, or never confirmed)",
+            labels=["destination", "state"],
+        ),
+        GaugeMetricFamily("gateway_deletions_open", "Deletions that are not at their end", labels=["destination"]),
+    )
+
+
 def large_family() -> CounterMetricFamily:
     """An empty family for calls that Attentive may find too large."""
     return CounterMetricFamily(

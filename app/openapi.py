@@ -225,6 +225,7 @@ _EXAMPLES: Final[Mapping[str, Json]] = {
     "screen": {"messageId": "8f9c7b1e-0004", **_WHO, "name": "Skis"},
     "group": {"messageId": "8f9c7b1e-0005", **_WHO, "groupId": "ski-club"},
     "alias": {"messageId": "8f9c7b1e-0006", **_WHO, "previousId": "browser-1"},
+    "delete": {"messageId": "8f9c7b1e-0007", "userId": "customer-1042", "traits": {"email": "ada@example.com"}},
 }
 _MANY: Final = [{"type": "track", **_VIEWED}, {"type": "page", **_EXAMPLES["page"]}]
 _BATCH_EXAMPLES: Final[Mapping[str, Json]] = {

@@ -13,6 +13,7 @@ from typing import Final, Literal
 from app.attentive.call import AttentiveCall
 from app.attentive.endpoints import UNSUBSCRIBE
 from app.delivery.delivery import FRESH, HORIZON, Delivery
+from app.delivery.subject import Subject
 from app.identity.extract import IdentityRules, extract_identity
 from app.identity.identity import Identity
 from app.identity.memory import Facts, MemoryRules, contact_alone, with_memory
@@ -45,6 +46,7 @@ class DropReason(StrEnum):
     JOIN_HELD = "join_held"  # an identity link that would make two people one, where the settings hold such links
     INTEGRATIONS = "integrations"  # the sender excluded Attentive in `integrations`
     PRIVACY = "privacy"  # it held what the settings let no event hold
+    DELETION_NOT_ALLOWED = "deletion_not_allowed"  # it asks to forget somebody, which its source may not
 
 
 class Forward(Value, frozen=True, gc=False):
@@ -73,7 +75,15 @@ class Bury(Value, frozen=True, gc=False):
     counts: tuple[str, ...] = ()
 
 
-Decision = Forward | Drop | Bury
+class Forget(Value, frozen=True, gc=False):
+    """The event asks that a person be forgotten. It becomes a deletion, and ends here."""
+
+    subject: Subject
+    notes: tuple[str, ...] = ()
+    counts: tuple[str, ...] = ()
+
+
+Decision = Forward | Drop | Bury | Forget
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,7 @@ class Plan:
     memory: MemoryRules = field(default_factory=MemoryRules)  # of the source
     joins: Literal["send", "hold"] = "send"  # an identify that names identifiers of two people
     subscriptions: Subscriptions = field(default_factory=Subscriptions)
+    deletions: bool = False  # whether `delete` events of this source are carried out
 
 
 def decide(
@@ -111,6 +122,8 @@ def decide(
     is named in a way that ties nobody to another.
     """
     withheld = tuple(map(str, findings[:NOTED_FINDINGS])) if findings else ()
+    if event.type == "delete":
+        return Forget(_subject(event, plan), withheld) if plan.deletions else Drop(DropReason.DELETION_NOT_ALLOWED)
     if findings and any(finding.action is Action.DROP_EVENT for finding in findings):
         return Drop(DropReason.PRIVACY, withheld)
     if not _wanted(event):
@@ -188,6 +201,17 @@ def _calls(
 
 def _lose_worth_with_age(rules: Sequence[Rule], consents: Sequence[AttentiveCall]) -> bool:
     return any(rule.endpoint.dated for rule in rules) or any(call.endpoint.dated for call in consents)
+
+
+def _subject(event: SegmentEvent, plan: Plan) -> Subject:
+    """Everybody whom a `delete` event names, by all that it names them by."""
+    identity = extract_identity(event, plan.identity).identity or Identity()
+    return Subject.of(
+        emails=filter(None, [identity.email]),
+        phones=filter(None, [identity.phone]),
+        user_ids=filter(None, [event.user_id, identity.client_user_id]),
+        anonymous_ids=filter(None, [event.anonymous_id]),
+    )
 
 
 def _wanted(event: SegmentEvent) -> bool:

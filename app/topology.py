@@ -12,6 +12,7 @@ from app.config.source import Source
 from app.config.topology import Topology
 from app.delivery.backlog import Lane
 from app.delivery.consent import ConsentRules
+from app.delivery.deletions import DeletionRules
 from app.delivery.pace import Pace
 from app.delivery.unknown import WhenUnknown, default_policy
 from app.identity.extract import IdentityRules
@@ -69,6 +70,23 @@ def consent_rules(destination: Destination) -> ConsentRules:
     return ConsentRules(rules.types_by_source(), timedelta(seconds=rules.check_after_s))
 
 
+def all_deletion_rules(topology: Topology) -> dict[str, DeletionRules]:
+    """What a deletion does in each Attentive account."""
+    return {
+        name: DeletionRules(wanted.unsubscribe, wanted.request, keep=timedelta(days=wanted.receipt_days))
+        for name, destination in topology.destinations.items()
+        for wanted in (destination.deletion,)
+    }
+
+
+def sources_of(topology: Topology) -> dict[str, list[str]]:
+    """The sources of each destination."""
+    return {
+        destination: [name for name, source in topology.sources.items() if source.destination == destination]
+        for destination in topology.destinations
+    }
+
+
 def all_senders(
     topology: Topology, rate_limit: Callable[[str, float], RateLimit] = lambda _source, rate: RateLimit(rate)
 ) -> dict[str, Sender]:
@@ -88,7 +106,7 @@ def all_senders(
         first = Sender(
             source=name,
             destination=source.destination,
-            plan=replace(plans[source.destination], memory=_memory_rules(source)),
+            plan=replace(plans[source.destination], memory=_memory_rules(source), deletions=source.deletions),
             origins=None if "*" in source.origins else Origins(source.origins),
             signing=signing,
             limit=rate_limit(name, source.events_per_second) if source.events_per_second else None,

@@ -20,7 +20,10 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "ingest": frozenset({"pipeline", "delivery", "identity.memory", "segment", "privacy", "metrics", "masking"}),
     "console": frozenset({"delivery", "mapping", "masking"}),
     "pipeline": frozenset(
-        {"mapping", "identity", "segment", "privacy", "attentive.call", "attentive.endpoints", "delivery.delivery"}
+        {
+            *("mapping", "identity", "segment", "privacy", "attentive.call", "attentive.endpoints"),
+            *("delivery.delivery", "delivery.subject"),
+        }
     ),
     "mapping": frozenset({"identity", "segment", "attentive.call", "attentive.endpoints"}),
     "redis_url": LEAVES,

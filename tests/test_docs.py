@@ -84,7 +84,7 @@ def test_every_key_in_redis_is_described() -> None:
     for keys, own in ((destination, DestinationKeys), (lane, LaneKeys)):
         for name in vars(own):
             if not name.startswith("_") and name not in ("destination", "endpoint", "prefix"):
-                word = {"streams": "high"}.get(name, name)
+                word = {"streams": "high", "deletions_due": "due", "deletions_lock": "lock"}.get(name, name)
                 assert any(key.rstrip("…N:").endswith(f":{word}") for key in told), f"{keys.prefix}: {name}"
 
 

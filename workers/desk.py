@@ -16,11 +16,12 @@ from app.config.destination import Destination
 from app.config.topology import Topology
 from app.delivery.backlog import Lane
 from app.delivery.connection import make_room
+from app.delivery.deletions import DeletionRules
 from app.delivery.pace import Pace
 from app.delivery.unknown import WhenUnknown
 from app.metrics import DeliveryMetrics
 from app.settings import Settings
-from app.topology import all_paces, all_policies
+from app.topology import all_deletion_rules, all_paces, all_policies, sources_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Accounts:
     paces: Mapping[Lane, Pace]
     clients: Mapping[str, AttentiveClient]
     policies: Mapping[Lane, WhenUnknown]  # of outcomes that nobody knows
+    deletions: Mapping[str, DeletionRules]  # by destination
+    sources: Mapping[str, Sequence[str]]  # by destination
     over: asyncio.Event = field(default_factory=asyncio.Event)  # set when others have taken their place: drains end
 
 
@@ -63,7 +66,7 @@ class Desk:
         """A desk for every destination of `topology`. Nothing is connected yet."""
         desk = cls(
             redis=redis,
-            accounts=Accounts({}, {}, {}, {}),
+            accounts=Accounts({}, {}, {}, {}, {}, {}),
             metrics=metrics,
             concurrency=settings.concurrency,
             journal_entries=settings.journal_entries,
@@ -76,7 +79,14 @@ class Desk:
         """These destinations take the place of those there were; calls under way end with the client they have."""
         old = self.accounts
         clients = {name: self._client(name, destination) for name, destination in topology.destinations.items()}
-        self.accounts = Accounts(topology.destinations, all_paces(topology), clients, all_policies(topology))
+        self.accounts = Accounts(
+            topology.destinations,
+            all_paces(topology),
+            clients,
+            all_policies(topology),
+            all_deletion_rules(topology),
+            sources_of(topology),
+        )
         make_room(self.redis, 2 * len(self.lanes) + 32)  # each drain keeps one while it waits, and needs one to settle
         old.over.set()
         if unused := [client for name, client in old.clients.items() if client is not clients.get(name)]:

@@ -1,4 +1,4 @@
-"""A worker process: arq with our two functions, a health page of its own, and a stop that finishes what it began.
+"""A worker process: arq with our jobs, a health page of its own, and a stop that finishes what it began.
 
 `attentive-gateway worker` and `python -m workers` come back by themselves when Redis was away. `arq
 workers.worker.WorkerSettings` works too; there, whoever supervises the process starts it again.
@@ -33,6 +33,7 @@ from app.metrics import ConfigMetrics, DeliveryMetrics
 from app.reload import Reload, ignore_hang_ups
 from app.settings import Settings, load_settings
 from app.topology import all_memories, lanes_of
+from workers.deletions import TIMEOUT, work_off
 from workers.desk import Desk
 from workers.drain import SLICE, drain
 from workers.sweep import sweep
@@ -41,6 +42,7 @@ FINISH_WITHIN: Final = timedelta(seconds=8)  # of a stop: what is under way to A
 _AGAIN_AFTER_S: Final = 1.0
 _END_WITHIN_S: Final = 5.0
 _POLL_S: Final = 0.05  # arq looks for jobs this often: the latency of the first event of a quiet lane
+_EACH_SECOND: Final = set(range(60))
 _MAX_JOBS: Final = 1000  # one job per lane, and each spends its life waiting: no lane may wait for another's job
 
 log = structlog.get_logger()
@@ -50,7 +52,10 @@ def arq_options(settings: Settings, desk: Desk) -> dict[str, Any]:
     """What arq's Worker is given."""
     return {
         "functions": [func(drain, name=DRAIN, keep_result=0, timeout=SLICE + timedelta(seconds=30), max_tries=1)],
-        "cron_jobs": [cron(sweep, name="sweep", second=set(range(60)), timeout=20, keep_result=0, run_at_startup=True)],
+        "cron_jobs": [
+            cron(sweep, name="sweep", second=_EACH_SECOND, timeout=20, keep_result=0, run_at_startup=True),
+            cron(work_off, name="deletions", second=_EACH_SECOND, timeout=TIMEOUT, keep_result=0),
+        ],
         "redis_pool": open_redis(settings.redis_url.get_secret_value()),
         "job_serializer": orjson.dumps,
         "job_deserializer": orjson.loads,

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from app.attentive.endpoints import ELIGIBILITY, Endpoint
+from app.attentive.endpoints import ELIGIBILITY, PRIVACY_DELETE, Endpoint
 
 ANSWER_BYTES: Final = 64 * 1024  # more of an answer is never read
 LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
@@ -83,6 +83,10 @@ class AttentiveClient:
     async def send(self, endpoint: Endpoint, body: bytes) -> Reply | Unreachable:
         """POST one JSON body. Never raises for the network's or the server's sake; redirects are not followed."""
         return await self._call("POST", endpoint.path, body)
+
+    async def delete_request(self, request_id: str) -> Reply | Unreachable:
+        """Ask how far a delete request is: 200 with `processed` in its JSON."""
+        return await self._call("GET", f"{PRIVACY_DELETE.path}/{quote(request_id, safe='')}", None)
 
     async def who_am_i(self) -> Reply | Unreachable:
         """Ask whose token this is: 200 with the company as JSON, or 401. It says nothing about the token's scopes."""

@@ -17,10 +17,11 @@ from rich.table import Column, Table
 from app.commands.common import Operator, fail, out, parse_span
 from app.delivery.attributes import read_attributes
 from app.delivery.dead_letters import DeadLetter, Filter, Shelf, dead_letters, replay
-from app.delivery.delivery import Delivery
+from app.delivery.deletions import Request, ask
+from app.delivery.delivery import Delivery, event_key
 from app.ingest.again import decide_again
 from app.masking import mask_personal, mask_text
-from app.pipeline import Bury, Drop, Forward
+from app.pipeline import Bury, Drop, Forget, Forward
 from app.topology import plan_for
 from app.value import changed
 
@@ -164,6 +165,11 @@ async def send_again(operator: Operator, letter: DeadLetter, *, ignore_age: bool
                 ending = f"dropped:{reason.value}"
             case Bury(reason=reason, detail=detail):
                 return f"kept, still {reason}: {detail}"
+            case Forget(subject=subject):  # first of all, and known by the event's id: a second time changes nothing
+                key = event_key(letter.source, letter.message_id)
+                request = Request(key.hex(), subject, f"event of {letter.source}", letter.message_id)
+                await ask(operator.redis, letter.destination, request)
+                ending = "dropped:deletion"
     facts: dict[str, Any] = {"dead_letter": letter.id, "reason": letter.reason}
     facts |= {"ending": ending} if ending else {"calls": [delivery.endpoint for delivery in deliveries]}
     replayed = await replay(

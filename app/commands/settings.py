@@ -12,6 +12,7 @@ from rich.table import Table
 
 from app.commands.common import out
 from app.config.attributes import Attributes
+from app.config.deletion import Deletion
 from app.config.delivery import DeliverySettings
 from app.config.destination import Destination
 from app.config.identifiers import Identifiers
@@ -63,6 +64,7 @@ _FILE: Final = """
         default_region: GB
         other_events: [Quiz Finished, Store Visited]
         privacy: {us_ssn: drop_event, deny: [properties.health, "traits.*_note"]}
+        deletion: {unsubscribe: true, request: true}
         joins: hold                               # no identify call makes two known people one
     sources:
       web-shop:
@@ -80,6 +82,7 @@ _FILE: Final = """
         write_key_env: WAREHOUSE_KEY
         destination: acme
         signing: {scheme: segment, secrets: [{env: SEGMENT_SECRET}]}
+        deletions: true                           # its `delete` events are carried out
 
 A mistake stops the start with its line, the key and what was expected. Words are words, as in YAML 1.2: `NO` is
 Norway. A key that stands twice is a mistake.
@@ -110,6 +113,7 @@ _MODELS: Final[Sequence[tuple[str, type[BaseModel]]]] = (
     ("destinations.NAME.mapping.item", ItemMapping),
     ("destinations.NAME.mapping.events.EVENT, other, page, screen", EventMapping),
     ("destinations.NAME.mapping.identify", IdentifyMapping),
+    ("destinations.NAME.deletion", Deletion),
     ("destinations.NAME.privacy", Privacy),
     ("destinations.NAME.attributes", Attributes),
     ("destinations.NAME.subscriptions", SubscriptionRules),

@@ -13,7 +13,7 @@ from app.config.destination import Destination
 from app.config.topology import Topology, load_file
 from app.identity.extract import Extraction, extract_identity
 from app.mapping.catalogue import Rule
-from app.pipeline import Bury, Decision, Drop, Forward, Plan, decide
+from app.pipeline import Bury, Decision, Drop, Forget, Forward, Plan, decide
 from app.segment.events import SegmentEvent, parse_event
 from app.settings import DEFAULT_DESTINATION, load_settings
 
@@ -40,6 +40,8 @@ class Trial:
                 return f"drop: {reason.value}"
             case Bury(reason=reason):
                 return f"dead letter: {reason}"
+            case Forget():
+                return "deletion"
 
 
 def tried(raw: Any, plan: Plan, *, received_at: datetime | None = None) -> Trial:

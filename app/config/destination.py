@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from app.config.attributes import Attributes
+from app.config.deletion import Deletion
 from app.config.delivery import DeliverySettings
 from app.config.endpoints import EndpointName
 from app.config.identifiers import Identifiers
@@ -41,6 +42,7 @@ class Destination(Frozen):
     limits: dict[EndpointName, Rate] = Field(
         default_factory=dict, description="calls per second by endpoint, where the account's differ from the documented"
     )
+    deletion: Deletion = Field(Deletion(), description="what is done when somebody is to be forgotten")
     privacy: Privacy = Field(Privacy(), description="what is kept out of its events")
     unknown_outcomes: UnknownOutcomes = Field(
         default_factory=dict,

@@ -43,6 +43,10 @@ class Source(Frozen):
     origins: tuple[Origin, ...] = Field(
         ("*",), description="web pages that may post: https://shop.example, https://*.shop.example, or *"
     )
+    deletions: bool = Field(
+        False,
+        description="carry out its `delete` events; never for a write key that is public, such as a web page's",
+    )
     signing: Signing | None = Field(None, description="for webhooks: scheme, secrets and header, see below")
     memory: Memory = Field(Memory(), description="what is remembered of its people")
     events_per_second: Rate | None = Field(

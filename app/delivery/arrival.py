@@ -11,7 +11,7 @@ from app.value import Value
 class Arrival(Value, frozen=True, gc=False):
     """What one event becomes in Redis. Either calls wait, or it has ended: dropped, or a dead letter at once."""
 
-    personal: ClassVar = frozenset({"record", "deliveries", "dead_letter", "instead"})
+    personal: ClassVar = frozenset({"record", "deliveries", "dead_letter", "deletion", "instead"})
 
     key: bytes
     message_id: str
@@ -22,4 +22,5 @@ class Arrival(Value, frozen=True, gc=False):
     counts: tuple[str, ...] = ()  # fields of the books that it adds one to
     attributes: Mapping[str, str] | None = None  # custom attributes that were not known, with their types
     steps: tuple[Step, ...] = ()  # what it does in memory
+    deletion: bytes | None = None  # a request to forget somebody, in its stored form
     instead: tuple[Delivery, ...] = ()  # its calls where one of the steps would join two people and is to be held

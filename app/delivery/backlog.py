@@ -25,7 +25,8 @@ from app.delivery.unknown import UNKNOWN_ENDING, WhenUnknown
 LEASE: Final = timedelta(seconds=6)  # a dead worker's lanes are free after this; the sweep wakes them within a second
 INHERITED_AT_ONCE: Final = 1000
 _ACQUIRE, _RELEASE, _DUE = Script("lease"), Script("release"), Script("due")
-_CLAIM, _SETTLE = Script("claim", after=("pace",)), Script("settle")
+_CLAIM, _TOKEN = Script("claim", after=("pace",)), Script("token", after=("pace",))
+_SETTLE = Script("settle", after=("close",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,19 @@ class LaneLease:
             case _:
                 return Claim(lost=True)
 
+    async def token(self) -> timedelta:
+        """Take a token for a call that waits in no lane: zero when it may leave now, else how long to wait."""
+        keys, pace = self._keys, self._pace
+        wait = await _TOKEN.run(
+            self._redis,
+            [keys.lease, keys.pace, keys.destination.ceiling, keys.hold, keys.destination.hold],
+            [
+                *(self._owner, _ms(LEASE), pace.limit, int(pace.fixed), pace.ceiling or 0, self.lane.endpoint),
+                *(SHARE, FAILURES_TO_STOP),
+            ],
+        )
+        return timedelta(milliseconds=wait)
+
     async def wait(self, seen: Sequence[bytes], longest: timedelta) -> None:
         """Return when something came after `seen`, or after `longest`. It is not claimed yet: a token comes first."""
         block = max(1, min(_ms(longest), int(ANSWER_S * 500)))  # well within the socket's own time-out
@@ -176,15 +190,24 @@ class LaneLease:
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """Write how attempts ended, in one step. Raises RedisError: then none of it is written."""
+        replies = [settlement.reply for settlement in settlements if settlement.reply]
+        await self._write(settlements, replies, [settlement.hold for settlement in settlements if settlement.hold])
+
+    async def report(self, reply: Reply | Unreachable, hold: Hold | None) -> None:
+        """Let pace and holds know of the answer to a call that waited in no lane. Raises RedisError."""
+        await self._write((), [reply], [hold] if hold else [])
+
+    async def _write(
+        self, settlements: Sequence[Settlement], replies: Sequence[Reply | Unreachable], holds: Sequence[Hold]
+    ) -> None:
         keys, shared = self._keys, self._keys.destination
         fixed = [keys.retry, shared.dead, shared.books, shared.parts, shared.journal, keys.hold, shared.hold, keys.pace]
         fixed += [shared.unknown, *keys.streams]
         first_remembered = len(fixed)
-        holds = [settlement.hold for settlement in settlements if settlement.hold]
         lane_hold = max((_ms(hold.wait) for hold in holds if not hold.whole_destination), default=0)
         destination_hold = max((_ms(hold.wait) for hold in holds if hold.whole_destination), default=0)
         args: list[Argument] = [GROUP, self._journal_entries, lane_hold, destination_hold]
-        feedback = feedback_of(settlement.reply for settlement in settlements if settlement.reply)
+        feedback = feedback_of(replies)
         args += [holds[0].reason if holds else "", feedback.limit or "", int(feedback.throttled)]
         args += [int(feedback.pause.total_seconds() * 1000), feedback.answered, feedback.failed]
         args += [FAILURES_TO_STOP, _ms(LONGEST_STOP), len(settlements)]

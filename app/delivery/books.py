@@ -23,6 +23,7 @@ class Books:
     dead: Mapping[str, int]  # by reason
     unknown: Mapping[str, int]  # held | given_up: nobody knows whether Attentive acted on them
     unknown_calls: Mapping[tuple[str, str], int]  # calls of unknown outcome, by endpoint and what followed
+    deletions: Mapping[str, int] = field(default_factory=dict)  # begun, done and incomplete
     unchanged: int = 0  # calls left out because they say what Attentive already knows
     joins: Mapping[tuple[str, str], int] = field(default_factory=dict)  # identifies, by source and "send" or "hold"
     left_out: Mapping[str, int] = field(default_factory=dict)  # attributes: "type:NAME", or "names" beyond the most
@@ -61,6 +62,7 @@ def _books(destination: str, page: Mapping[str, int]) -> Books:
             for field, count in _by_reason(page, "unknown_calls:").items()
             for endpoint, then in [field.split(":")]
         },
+        deletions=_by_reason(page, "deletions:"),
         unchanged=page.get("unchanged", 0),
         joins={_source_and_verdict(name): count for name, count in _by_reason(page, "join:").items()},
         left_out=_by_reason(page, "left_out:"),

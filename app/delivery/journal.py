@@ -90,13 +90,14 @@ async def _entries(redis: Redis, destination: str) -> AsyncIterator[Step]:
     after = "-"
     while page := await redis.xrange(DestinationKeys(destination).journal, min=after, count=_PAGE):
         for entry_id, fields in page:
-            details = fields.get(b"d") or b"{}"
+            facts = orjson.loads(fields.get(b"d") or b"{}")
+            facts.pop("marks", None)  # of no use to people, see marks.py
             yield Step(
                 at=datetime.fromtimestamp(int(entry_id.split(b"-")[0]) / 1000, UTC),
                 message_id=fields[b"m"].decode(),
                 step=fields[b"s"].decode(),
                 destination=destination,
-                facts=orjson.loads(details),
+                facts=facts,
             )
         after = "(" + page[-1][0].decode()
 

@@ -57,6 +57,30 @@ class DestinationKeys:
         """Hash: the account's custom attributes, name → type."""
         return f"{self.prefix}:attributes"
 
+    @property
+    def deletions(self) -> str:
+        """Stream: requests to forget somebody that nobody has begun."""
+        return f"{self.prefix}:deletions"
+
+    @property
+    def deletions_due(self) -> str:
+        """Sorted set: ids of deletions that are not at their end, scored by when their next step is due (epoch ms)."""
+        return f"{self.prefix}:deletions:due"
+
+    @property
+    def deletions_lock(self) -> str:
+        """Held by the worker that is at the destination's deletions."""
+        return f"{self.prefix}:deletions:lock"
+
+    @property
+    def receipts(self) -> str:
+        """Sorted set: ids of all deletions, scored by when they were begun (epoch ms)."""
+        return f"{self.prefix}:receipts"
+
+    def deletion(self, deletion_id: str) -> str:
+        """Hash: one deletion, and when it is at its end its receipt."""
+        return f"{self.prefix}:deletion:{deletion_id}"
+
     def said(self, person: str) -> str:
         """What was last said about a person to one endpoint: `p` and a digest while it waits, `d` once accepted."""
         return f"{self.prefix}:said:{person}"

@@ -110,9 +110,10 @@ class _Flush:
             shared.books,
             shared.parts,
             shared.attributes,
+            shared.deletions,
         ]
         self.endpoints: list[str] = []
-        dead_letters = SEEN_BUCKETS + 2  # where `dead` stands among the keys, from 1
+        dead_letters, deletions = SEEN_BUCKETS + 2, SEEN_BUCKETS + 6  # where these stand among the keys, from 1
         streams_of: dict[str, int] = {}
         remembered: dict[str, int] = {}  # keys of what was last said, numbered from 1
         events: list[Argument] = []
@@ -126,7 +127,7 @@ class _Flush:
             if arrival.steps:
                 stepping.append((number, arrival))
                 deliveries += arrival.instead
-            entries = len(deliveries) + (letters is not None)
+            entries = len(deliveries) + (letters is not None) + (arrival.deletion is not None)
             events += (arrival.key, arrival.message_id, arrival.record, arrival.ending, entries)
             for delivery in deliveries:
                 first = streams_of.get(delivery.endpoint)
@@ -139,6 +140,8 @@ class _Flush:
                 events += (first + delivery.priority, delivery.to_json(), *_said_by(delivery, shared, remembered))
             if letters is not None:
                 events += (dead_letters, letters, 0, b"")
+            if arrival.deletion is not None:
+                events += (deletions, arrival.deletion, 0, b"")
         self.args: list[Argument] = [
             SEEN_BUCKETS,
             _SEEN_LIFE_S,

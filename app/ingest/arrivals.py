@@ -8,9 +8,11 @@ import orjson
 
 from app.delivery.arrival import Arrival
 from app.delivery.dead_letters import DeadLetter
+from app.delivery.deletions import Request
 from app.delivery.delivery import Delivery, event_key
+from app.delivery.marks import mark
 from app.masking import mask_email, mask_id, mask_phone, mask_text
-from app.pipeline import Bury, Decision, Drop, Forward
+from app.pipeline import Bury, Decision, Drop, Forget, Forward
 from app.segment.events import SegmentEvent
 
 MOST_NOTES: Final = 40  # of one event, in the journal
@@ -21,9 +23,10 @@ def arrival_of(
 ) -> Arrival:
     """What one decided event becomes in Redis. `original` is its JSON."""
     facts = _facts(event, source)
+    key = event_key(source, event.message_id)
     ending = ""
     deliveries: tuple[Delivery, ...] = ()
-    dead_letter = attributes = None
+    dead_letter = attributes = deletion = None
     match decision:
         case Forward():
             deliveries, attributes = decision.deliveries, decision.attributes
@@ -43,13 +46,18 @@ def arrival_of(
                 event=original,
                 received_at=received_at,
             ).to_json()
+        case Forget(subject=subject):
+            request = Request(key.hex(), subject, f"event of {source}", event.message_id)
+            facts |= {"decision": "deletion", "deletion": request.id}
+            ending, deletion = "dropped:deletion", request.to_json()
     if decision.notes:
         facts["notes"] = [mask_text(note) for note in decision.notes[:MOST_NOTES]]
         if (more := len(decision.notes) - MOST_NOTES) > 0:
             facts["notes"].append(f"and {more} more")
-    key = event_key(source, event.message_id)
     record = orjson.dumps(facts)
-    return Arrival(key, event.message_id, record, ending, deliveries, dead_letter, decision.counts, attributes)
+    return Arrival(
+        key, event.message_id, record, ending, deliveries, dead_letter, decision.counts, attributes, deletion=deletion
+    )
 
 
 def _facts(event: SegmentEvent, source: str) -> dict[str, Any]:
@@ -57,13 +65,20 @@ def _facts(event: SegmentEvent, source: str) -> dict[str, Any]:
     if event.name is not None:
         facts["event"] = _masked_name(event.name)
     who: dict[str, str] = {}
+    marks: list[int] = []
     if isinstance(email := event.traits.get("email"), str) and email:
         who["email"] = mask_email(email)
+        marks.append(mark("emails", email))
     if isinstance(phone := event.traits.get("phone"), str) and phone:
         who["phone"] = mask_phone(phone)
+        marks.append(mark("phones", phone))
     if event.user_id is not None:
         who["userId"] = mask_id(event.user_id)
+        marks.append(mark("user_ids", event.user_id))
+    if event.anonymous_id is not None:
+        marks.append(mark("anonymous_ids", event.anonymous_id))
     facts["who"] = who
+    facts["marks"] = marks  # by which a deletion finds the record again
     return facts
 
 

@@ -7,12 +7,13 @@ from typing import Final, NamedTuple
 from app.delivery.delivery import Delivery, to_ms
 from app.delivery.people import CONTACTS, Facts, Remembered, Step, record_name
 from app.identity.memory import PersonId, Renamed, Told, asked_by, told_by
-from app.pipeline import Decision, Drop, DropReason, Forward, Plan
+from app.pipeline import Decision, Drop, DropReason, Forget, Forward, Plan
 from app.segment.events import SegmentEvent
 from app.value import changed
 
 EXTENDED_AFTER: Final = 1 / 30  # of its life: what is of use each minute is written once a day, to live on
-_KEPT_OUT: Final = frozenset({DropReason.INTEGRATIONS, DropReason.PRIVACY})  # neither sent nor remembered
+# Neither sent nor remembered.
+_KEPT_OUT: Final = frozenset({DropReason.INTEGRATIONS, DropReason.PRIVACY, DropReason.DELETION_NOT_ALLOWED})
 _NOTHING: Final[Mapping[str, str]] = {}
 
 Decide = Callable[[Mapping[str, str], bool], Decision]  # pipeline.decide, given what is remembered, and whether apart
@@ -67,7 +68,7 @@ class Conversation:
 
     def _steps(self, place: int, event: SegmentEvent, decision: Decision, received_at: datetime) -> tuple[Step, ...]:
         """What this event does in memory. Its neighbours behind it know of it at once."""
-        if isinstance(decision, Drop) and decision.reason in _KEPT_OUT:
+        if isinstance(decision, Forget) or (isinstance(decision, Drop) and decision.reason in _KEPT_OUT):
             return ()
         match told_by(event, self._plan.identity, self._plan.memory, received_at):
             case Told() as told:

@@ -23,6 +23,7 @@ class TrackingPath:
 def _forms() -> Iterator[TrackingPath]:
     for kind in TYPES:
         yield TrackingPath(f"/v1/{kind}", kind, who="hand-written callers, RudderStack in browsers")
+    yield TrackingPath("/v1/delete", "delete", who="privacy tools that ask to forget a person")
     yield TrackingPath("/v1/batch", who="Segment's and RudderStack's server libraries, webhooks")
     for kind in TYPES:
         yield TrackingPath(f"/v1/{kind[0]}", kind, who="analytics.js")

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.value import Value
 
 MESSAGE_ID_CHARS: Final = 100
-EVENT_TYPES: Final = frozenset({"track", "identify", "page", "screen", "group", "alias"})
+EVENT_TYPES: Final = frozenset({"track", "identify", "page", "screen", "group", "alias", "delete"})
 _NOTHING: Final[Mapping[str, Any]] = {}
 _TEXTS: Final = ("type", "messageId", "userId", "anonymousId", "event")
 _OBJECTS: Final = ("properties", "traits", "context")

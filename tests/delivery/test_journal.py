@@ -8,6 +8,7 @@ import pytest
 
 from app.attentive.client import Reply, Unreachable
 from app.delivery.journal import ANSWER_CHARS, attempt_record
+from app.delivery.marks import Kind, mark
 from app.delivery.outcome import Delivered, Hold, Outcome, RetryLater, Undeliverable, Unknown
 from app.delivery.unknown import WhenUnknown
 from tests.builders import EMAIL, PHONE, delivery
@@ -100,3 +101,16 @@ def test_the_excerpt_of_an_answer_is_short() -> None:
 @pytest.mark.parametrize("body", [b"", b"  \n", b"\xff\xfe\x00"])
 def test_an_answer_that_is_no_text_costs_nothing(body: bytes) -> None:
     assert record(Reply(500, body), RetryLater(timedelta(), "HTTP 500"))["status"] == 500
+
+
+@pytest.mark.parametrize(
+    ("kind", "one", "other"),
+    [
+        pytest.param("emails", "ada@example.com", " Ada@Example.com ", id="an address as people write it"),
+        pytest.param("phones", "+14155550132", "(415) 555-0132", id="a number as people write it"),
+        pytest.param("user_ids", "customer-1042", "customer-1042", id="an id"),
+    ],
+)
+def test_a_persons_records_carry_the_same_mark(kind: Kind, one: str, other: str) -> None:
+    assert mark(kind, one) == mark(kind, other) < 2**20
+    assert mark(kind, one) != mark(kind, one.replace("2", "3").replace("ada", "bea"))

@@ -36,7 +36,9 @@ def test_the_record_names_nobody(raw: Raw) -> None:
 
 def test_the_record_says_enough_to_find_ones_own_event() -> None:
     raw = track("Coupon Entered", userId="customer-1042", context={"traits": {"email": EMAIL, "phone": PHONE}})
-    assert record_of(raw) == {
+    record = record_of(raw)
+    assert len(record.pop("marks")) == 3
+    assert record == {
         "source": "shop",
         "type": "track",
         "event": "Coupon Entered",

@@ -13,6 +13,7 @@ TYPES: Final = ("identify", "track", "page", "screen", "group", "alias")
 
 ONE_EVENT: Final = [
     *((f"/v1/{kind}", kind, f"{kind} written out") for kind in TYPES),
+    ("/v1/delete", "delete", "somebody is to be forgotten"),
     *((f"/v1/{kind[0]}", kind, f"{kind} by its first letter") for kind in TYPES),
     *((f"/api/s/{kind}", kind, f"{kind} from Jitsu in a browser") for kind in TYPES),
     *((f"/api/s/s2s/{kind}", kind, f"{kind} from Jitsu on a server") for kind in TYPES),

@@ -595,3 +595,63 @@ class TestThePrivacyGuard:
         assert door.outbox.endings == ["dead:unmappable"]
         assert door.outbox.letters[0]["event"]["properties"]["price"] == "REDACTED"
         assert b"4111" not in door.outbox.stored
+
+
+class TestADeletion:
+    """An event that asks to forget a person."""
+
+    DELETE: Final[Raw] = {"type": "delete", "userId": "customer-1042", "messageId": "d-1"}
+
+    @staticmethod
+    def subject(door: Door) -> dict[str, Any]:
+        (arrival,) = door.outbox.arrivals
+        assert arrival.deletion is not None
+        asked: dict[str, Any] = orjson.loads(arrival.deletion)
+        return asked
+
+    @pytest.mark.parametrize(
+        ("fields", "who"),
+        [
+            pytest.param({}, {"user_ids": ["customer-1042"]}, id="as Segment's webhook says it"),
+            pytest.param(
+                {"traits": {"email": " Ada@Example.com", "phone": "415-555-0132"}, "anonymousId": "b-1"},
+                {
+                    "emails": [EMAIL],
+                    "phones": ["+14155550132"],
+                    "user_ids": ["customer-1042"],
+                    "anonymous_ids": ["b-1"],
+                },
+                id="with all that can be said",
+            ),
+            pytest.param({"userId": EMAIL}, {"emails": [EMAIL], "user_ids": [EMAIL]}, id="by an address as user id"),
+            pytest.param(
+                {"integrations": {"All": False}}, {"user_ids": ["customer-1042"]}, id="whatever integrations says"
+            ),
+        ],
+    )
+    async def test_is_taken_on(self, fields: Raw, who: Raw) -> None:
+        door = open_door(plan=Plan(deletions=True))
+        async with door.http:
+            answer = await door.post("/v1/batch", batch({**self.DELETE, **fields}))
+        assert answer.json() == {"success": True}
+        asked = self.subject(door)
+        assert (asked["who"], asked["by"], asked["reference"]) == (who, "event of shop", "d-1")
+        assert door.outbox.endings == ["dropped:deletion"]
+        assert door.outbox.records[0]["deletion"] == asked["id"]
+        assert door.outbox.arrivals[0].steps == ()
+
+    async def test_has_an_id_that_a_repeat_has_too(self) -> None:
+        door = open_door(plan=Plan(deletions=True))
+        async with door.http:
+            for _ in range(2):
+                await door.post("/v1/delete", self.DELETE)
+        ids = [orjson.loads(arrival.deletion or b"{}")["id"] for arrival in door.outbox.arrivals]
+        assert len(set(ids)) == 1
+
+    @pytest.mark.parametrize("path", ["/v1/delete", "/v1/batch"])
+    async def test_is_dropped_where_the_source_may_not_ask_for_it(self, door: Door, path: str) -> None:
+        """A web page's write key is known to everybody."""
+        raw = {**self.DELETE, "traits": {"email": EMAIL}}
+        assert (await door.post(path, raw)).json() == {"success": True}
+        assert door.outbox.endings == ["dropped:deletion_not_allowed"]
+        assert (door.outbox.arrivals[0].deletion, door.outbox.arrivals[0].steps) == (None, ())

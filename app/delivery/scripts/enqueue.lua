@@ -2,8 +2,8 @@
 -- about a person, appends the others to their lanes, and enters in memory what they tell of people.
 -- In one step, because deduplicating in one and appending in another loses the event when the process dies in between.
 --
--- KEYS  seen sets (current first), journal, dead, books, parts, attributes; then per lane: lease, turn, its four streams;
---       then what was last said to whom; then what memory.lua wants
+-- KEYS  seen sets (current first), journal, dead, books, parts, attributes, deletions; then per lane: lease, turn, its four
+--       streams; then what was last said to whom; then what memory.lua wants
 -- ARGV  number of seen sets, their life in s, journal length, number of lanes, number of events, life of what was said in
 --       s, number of memory's steps; what events count and which attributes they are the first to have, as JSON by number of
 --       the event (from 1), {"1": {"counts": [field of the books, …], "attributes": {name: type, …}}}, or ''; how many
@@ -14,9 +14,9 @@
 -- Returns  how many were repeats, then for each lane without a drain: its number (from 0), its turn;
 --          or, with nothing done: 'more', the NAMEs of records that are needed among KEYS too
 local seen_sets = tonumber(ARGV[1])
-local fixed = seen_sets + 5
+local fixed = seen_sets + 6
 local journal, dead, books = KEYS[seen_sets + 1], KEYS[seen_sets + 2], KEYS[seen_sets + 3]
-local parts, attributes = KEYS[seen_sets + 4], KEYS[fixed]
+local parts, attributes = KEYS[seen_sets + 4], KEYS[seen_sets + 5]
 local lanes, events = tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local function seen_before(key)

@@ -40,17 +40,6 @@ elseif tonumber(ARGV[10]) > 0 then
   end
 end
 
--- An event of several calls has ended with its last one, and in the way of the first that was not delivered.
-local function close(key, calls, ending)
-  if calls > 1 then
-    if ending then redis.call('HSETNX', KEYS[4], key .. ':end', ending) end
-    if redis.call('HINCRBY', KEYS[4], key, -1) > 0 then return end
-    ending = redis.call('HGET', KEYS[4], key .. ':end')
-    redis.call('HDEL', KEYS[4], key, key .. ':end')
-  end
-  redis.call('HINCRBY', KEYS[3], ending or 'delivered', 1)
-end
-
 -- Accepted: remembered as said. Given up: forgotten. Unless something newer about the same person is on its way.
 local function remember(indexes, digest, accepted)
   if indexes == '0' then return end
@@ -83,13 +72,13 @@ for _ = 1, tonumber(ARGV[13]) do
     elseif verb == 'dead' then
       redis.call('XADD', KEYS[2], '*', 'd', payload)
       remember(said, digest, false)
-      close(key, calls, ending)
+      close(KEYS[3], KEYS[4], key, calls, ending)
     elseif verb == 'unknown' then
       if payload ~= '' then redis.call('XADD', KEYS[9], '*', 'd', payload) end
-      close(key, calls, ending)
+      close(KEYS[3], KEYS[4], key, calls, ending)
     else
       remember(said, digest, true)
-      close(key, calls, nil)
+      close(KEYS[3], KEYS[4], key, calls, nil)
     end
     if counted ~= '' then redis.call('HINCRBY', KEYS[3], counted, 1) end
     redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[2], '*', 'm', message_id, 's', 'attempt', 'd', record)
