@@ -188,6 +188,22 @@ MAPPING: Final = st.just(yaml.safe_load(EVERY_WORD)) | st.fixed_dictionaries(
         "identify": st.sampled_from([{"send": False}, {"to": "identity"}, {"priority": "low"}]),
     },
 )
+OPT_INS: Final = (
+    {"event": "Coupon Entered", "sign_up_source": "1"},
+    {"trait": "vip", "is": True, "locale": {"language": "en", "country": "US"}, "channels": "email"},
+    {"event": "Order Completed", "property": "value", "is": "free", "sign_up_source": "2", "channels": "text"},
+)
+OPT_OUTS: Final = (
+    {"event": "Cart Viewed"},
+    {"trait": "vip", "is": False, "types": ["MARKETING"], "notify": False},
+)
+SUBSCRIPTIONS: Final = st.fixed_dictionaries(
+    {},
+    optional={
+        "opt_in": st.lists(st.sampled_from(OPT_INS), max_size=3),
+        "opt_out": st.lists(st.sampled_from(OPT_OUTS), max_size=2),
+    },
+)
 DESTINATIONS: Final[st.SearchStrategy[dict[str, Any]]] = st.fixed_dictionaries(
     {"api_token": st.just("token")},
     optional={
@@ -195,6 +211,7 @@ DESTINATIONS: Final[st.SearchStrategy[dict[str, Any]]] = st.fixed_dictionaries(
         "identifiers": IDENTIFIERS,
         "attributes": ATTRIBUTES,
         "mapping": MAPPING,
+        "subscriptions": SUBSCRIPTIONS,
         "other_events": st.booleans() | st.just(["Boot Fitting Booked"]),
     },
 )
