@@ -10,26 +10,25 @@ from app import metrics
 from app.delivery.attributes import read_attributes
 from app.delivery.backlog import LaneDepth
 from app.delivery.books import read_books
-from app.delivery.dead_letters import count_letters
+from app.delivery.dead_letters import Shelf
 from app.delivery.deletions import count_open
 from app.delivery.keys import STREAMS
 from app.delivery.memory import count_people
 from app.delivery.pressure import read_memory
+from app.delivery.retention import Retention, read_kept
 from app.delivery.waiting import oldest_receipts
 from app.delivery.workload import LaneWork, seconds_of_work
 from app.masking import mask_text
 
 
 async def book_families(redis: Redis, destinations: Sequence[str]) -> list[Metric]:
-    """How many events came in, how they ended, and what is kept of them. Raises RedisError."""
+    """How many events came in, and how they ended. Raises RedisError."""
     received, replayed, ended, waiting = metrics.events_family()
-    unchanged, (letters, review) = metrics.unchanged_family(), metrics.kept_family()
-    unknown = metrics.unknown_family()
+    unchanged, unknown, let_go = metrics.unchanged_family(), metrics.unknown_family(), metrics.let_go_family()
     attributes, left_out = metrics.attributes_family()
     large, joins = metrics.large_family(), metrics.joins_family()
     known = await read_attributes(redis, destinations)
-    kept = await count_letters(redis, destinations)
-    for books, (dead, held) in zip(await read_books(redis, destinations), kept, strict=True):
+    for books in await read_books(redis, destinations):
         labels = [books.destination]
         received.add_metric(labels, books.received)
         replayed.add_metric(labels, books.replayed)
@@ -44,8 +43,8 @@ async def book_families(redis: Redis, destinations: Sequence[str]) -> list[Metri
             unknown.add_metric([*labels, endpoint, then], number)
         waiting.add_metric(labels, books.waiting)
         unchanged.add_metric(labels, books.unchanged)
-        letters.add_metric(labels, dead)
-        review.add_metric(labels, held)
+        for shelf_and_why, number in books.let_go.items():
+            let_go.add_metric([*labels, *shelf_and_why], number)
         attributes.add_metric(labels, len(known[books.destination]))
         for what, number in books.left_out.items():
             reason, _, name = what.partition(":")
@@ -54,7 +53,19 @@ async def book_families(redis: Redis, destinations: Sequence[str]) -> list[Metri
             large.add_metric([*labels, endpoint], number)
         for (source, verdict), number in books.joins.items():
             joins.add_metric([*labels, source, verdict], number)
-    return [received, replayed, ended, waiting, unchanged, unknown, letters, review, attributes, left_out, large, joins]
+    return [received, replayed, ended, waiting, unchanged, unknown, let_go, attributes, left_out, large, joins]
+
+
+async def letter_families(redis: Redis, destinations: Sequence[str], retention: Retention) -> list[Metric]:
+    """What waits for an operator, since when, and how near it is to what is kept at the most. Raises RedisError."""
+    letters, review = metrics.kept_family()
+    oldest, fill = metrics.retention_family()
+    for kept in await read_kept(redis, destinations):
+        where = [kept.destination, kept.shelf]
+        (letters if kept.shelf is Shelf.DEAD else review).add_metric([kept.destination], kept.letters)
+        oldest.add_metric(where, kept.oldest.total_seconds())
+        fill.add_metric(where, kept.fill(retention))
+    return [letters, review, oldest, fill]
 
 
 async def deletion_families(redis: Redis, destinations: Sequence[str]) -> list[Metric]:

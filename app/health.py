@@ -16,8 +16,16 @@ from app import metrics
 from app.delivery.backlog import Lane, LaneDepth, lane_depths
 from app.delivery.connection import why_unavailable
 from app.delivery.pace import Pace
+from app.delivery.retention import Retention
 from app.delivery.workload import WINDOW_S, LaneWork, read_workload, seconds_of_work
-from app.gauges import book_families, deletion_families, lane_families, people_family, redis_families
+from app.gauges import (
+    book_families,
+    deletion_families,
+    lane_families,
+    letter_families,
+    people_family,
+    redis_families,
+)
 
 _PROBE_KEY = "gateway:probe"
 _PROBE_LIFE_MS = 60_000
@@ -33,6 +41,7 @@ class Observed:
     paces: Callable[[], Mapping[Lane, Pace]]  # of every lane there is now
     registry: CollectorRegistry
     one_worker: float  # calls per second
+    retention: Retention  # of letters
     memories: Callable[[], Mapping[tuple[str, str], timedelta]] = dict  # destination and source: how long
 
     @property
@@ -103,6 +112,7 @@ async def _read_families(observed: Observed) -> list[Metric]:
         *await redis_families(observed.redis),
         *await book_families(observed.redis, observed.destinations),
         *await deletion_families(observed.redis, observed.destinations),
+        *await letter_families(observed.redis, observed.destinations, observed.retention),
         await people_family(observed.redis, observed.memories()),
         *await lane_families(observed.redis, depths, work, observed.one_worker),
     ]

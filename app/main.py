@@ -46,6 +46,7 @@ from app.topology import (
     all_warnings,
     lanes_of,
     rate_limits,
+    retention_of,
 )
 
 log = structlog.get_logger()
@@ -105,6 +106,7 @@ def create_app(settings: Settings) -> ASGIApp:
         lambda: all_paces(reload.running.topology),
         registry,
         settings.worker_calls_per_second,
+        retention_of(settings),
         lambda: all_memories(reload.running.topology),
     )
     api = create_api(observed, write_keys, lifespan)

@@ -267,6 +267,31 @@ def kept_family() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
     )
 
 
+def retention_family() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+    """Empty families for how near the letters are to what is kept at the most."""
+    return (
+        GaugeMetricFamily(
+            "gateway_dead_letters_oldest_seconds",
+            "Age of the oldest dead letter (shelf dead) or call held for review (unknown); 0 when there is none",
+            labels=["destination", "shelf"],
+        ),
+        GaugeMetricFamily(
+            "gateway_dead_letters_fill_ratio",
+            "Share of the letters, or of the age, that is kept at the most, the larger one; at 1 the oldest are let go",
+            labels=["destination", "shelf"],
+        ),
+    )
+
+
+def let_go_family() -> CounterMetricFamily:
+    """An empty family for the letters that were too old or too many."""
+    return CounterMetricFamily(
+        "gateway_dead_letters_let_go",
+        "Letters deleted because they were too old (age) or too many (number), see GATEWAY_DEAD_LETTER_DAYS",
+        labels=["destination", "shelf", "why"],
+    )
+
+
 def oldest_family() -> GaugeMetricFamily:
     """An empty family for the age of what waits."""
     return GaugeMetricFamily(

@@ -69,6 +69,15 @@ class Settings(BaseSettings):
         0.9, gt=0, le=1, description="share of Redis' maxmemory in use above which events are a 503"
     )
     journal_entries: int = Field(100_000, ge=0, description="journal entries kept per destination")
+    dead_letter_days: float = Field(
+        90,
+        gt=0,
+        le=36_500,
+        description="how long dead letters, and calls held for review, are kept; the oldest go first",
+    )
+    dead_letter_entries: int = Field(
+        1_000_000, ge=1, description="how many of each are kept per destination; a warning comes at 80 % of either"
+    )
     journal_hours: float = Field(72, gt=0, description="how long journal entries are kept")
     concurrency: int = Field(64, ge=1, le=1000, description="calls to Attentive under way at once, per lane and worker")
     worker_calls_per_second: float = Field(

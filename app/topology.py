@@ -14,6 +14,7 @@ from app.delivery.backlog import Lane
 from app.delivery.consent import ConsentRules
 from app.delivery.deletions import DeletionRules
 from app.delivery.pace import Pace
+from app.delivery.retention import Retention
 from app.delivery.unknown import WhenUnknown, default_policy
 from app.identity.extract import IdentityRules
 from app.identity.memory import MemoryRules
@@ -28,6 +29,7 @@ from app.mapping.subscriptions import Subscriptions
 from app.pipeline import Plan
 from app.privacy.guard import Guard
 from app.privacy.policy import CONTACTS, ID_NAMES, Action, Check, Policy
+from app.settings import Settings
 
 
 def all_lanes(topology: Topology) -> list[Lane]:
@@ -62,6 +64,11 @@ def all_policies(topology: Topology) -> dict[Lane, WhenUnknown]:
         or default_policy(BY_NAME[lane.endpoint])
         for lane in all_lanes(topology)
     }
+
+
+def retention_of(settings: Settings) -> Retention:
+    """How long letters are kept, and how many."""
+    return Retention(timedelta(days=settings.dead_letter_days), settings.dead_letter_entries)
 
 
 def consent_rules(destination: Destination) -> ConsentRules:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final, cast
 
 import httpx
@@ -23,6 +24,7 @@ from app.delivery.memory import Recall
 from app.delivery.outbox import Outbox
 from app.delivery.people import Remembered
 from app.delivery.pressure import Pressure
+from app.delivery.retention import Retention
 from app.health import Observed
 from app.ingest.admission import Admission, Ceilings
 from app.ingest.auth import Sender, WriteKeys
@@ -143,7 +145,7 @@ def nothing_beneath(_: WriteKeys) -> ASGIApp:
 
 def pages(write_keys: WriteKeys) -> FastAPI:
     """The gateway's own pages, with a Redis that nobody asks."""
-    return create_api(Observed(Redis(), dict, CollectorRegistry(), 1), write_keys)
+    return create_api(Observed(Redis(), dict, CollectorRegistry(), 1, Retention(timedelta(days=1), 1)), write_keys)
 
 
 def open_door(

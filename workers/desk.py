@@ -18,10 +18,11 @@ from app.delivery.backlog import Lane
 from app.delivery.connection import make_room
 from app.delivery.deletions import DeletionRules
 from app.delivery.pace import Pace
+from app.delivery.retention import Retention
 from app.delivery.unknown import WhenUnknown
 from app.metrics import DeliveryMetrics
 from app.settings import Settings
-from app.topology import all_deletion_rules, all_paces, all_policies, sources_of
+from app.topology import all_deletion_rules, all_paces, all_policies, retention_of, sources_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,12 @@ class Desk:
     concurrency: int
     journal_entries: int
     journal_life: timedelta
+    retention: Retention  # of letters
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     drains: "set[asyncio.Task[Any]]" = field(default_factory=set)  # the jobs under way
     probes: dict[str, Probe] = field(default_factory=dict)  # of held destinations
     sweeps: int = 0
+    warned: dict[str, float] = field(default_factory=dict)  # when of a destination's letters last, monotonic seconds
     _closing: "asyncio.Future[Any] | None" = None  # of clients that are no longer used
 
     @classmethod
@@ -71,6 +74,7 @@ class Desk:
             concurrency=settings.concurrency,
             journal_entries=settings.journal_entries,
             journal_life=timedelta(hours=settings.journal_hours),
+            retention=retention_of(settings),
         )
         desk.renew(topology)
         return desk

@@ -32,7 +32,7 @@ from app.main import calm_garbage_collection, warn_unless_durable
 from app.metrics import ConfigMetrics, DeliveryMetrics
 from app.reload import Reload, ignore_hang_ups
 from app.settings import Settings, load_settings
-from app.topology import all_memories, lanes_of
+from app.topology import all_memories, lanes_of, retention_of
 from workers.deletions import TIMEOUT, work_off
 from workers.desk import Desk
 from workers.drain import SLICE, drain
@@ -82,6 +82,7 @@ async def run_worker(settings: Settings) -> None:
         lambda: desk.paces,
         registry,
         settings.worker_calls_per_second,
+        retention_of(settings),
         lambda: all_memories(reload.running.topology),
     )
     async with _health_pages(settings, observed):

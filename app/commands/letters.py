@@ -3,6 +3,10 @@
 Dead letters and calls of unknown outcome are kept in the same form, on two shelves.
 """
 
+import asyncio
+import contextlib
+import signal
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +18,7 @@ import typer
 from rich.json import JSON
 from rich.table import Column, Table
 
+from app.attentive.call import Priority
 from app.commands.common import Operator, fail, out, parse_span
 from app.delivery.attributes import read_attributes
 from app.delivery.dead_letters import DeadLetter, Filter, Shelf, dead_letters, replay
@@ -129,15 +134,44 @@ async def show_letter(
     operator: Operator, letter_id: str, destination: str | None, shelf: Shelf, *, reveal: bool
 ) -> None:
     """One letter whole: the reason, the last answer, the call and the original event."""
+    letter = await find_letter(operator, letter_id, destination, shelf)
+    out.print(JSON(orjson.dumps(whole(letter, reveal=reveal)).decode()))
+
+
+async def find_letter(
+    operator: Operator, letter_id: str, destination: str | None, shelf: Shelf = Shelf.DEAD
+) -> DeadLetter:
+    """The one with this id. Where destinations have one each, which is meant has to be said."""
     letters = [letter async for letter in matching(operator, Filter(destination, id=letter_id), shelf)]
     if not letters:
         fail(f"there is no {_NAMES[shelf]} {letter_id}")
-    for letter in letters:
-        content = {
-            "call": None if letter.body is None else orjson.loads(letter.body),
-            "original": orjson.loads(letter.event),
-        }
-        out.print(JSON(orjson.dumps(summary(letter) | (content if reveal else mask_personal(content))).decode()))
+    if len(letters) > 1:
+        fail(f"{' and '.join(letter.destination for letter in letters)} have a {letter_id} each: say --destination", 2)
+    return letters[0]
+
+
+async def paced(letters: AsyncIterator[DeadLetter], rate: float | None) -> AsyncIterator[DeadLetter]:
+    """The same, at most `rate` a second, until Ctrl-C: what is being done then is done to its end."""
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stopping.set)
+    started, number = time.monotonic(), 0
+    async for letter in letters:
+        if rate is not None and (early := started + number / rate - time.monotonic()) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), early)
+        if stopping.is_set():
+            return
+        yield letter
+        number += 1
+
+
+def whole(letter: DeadLetter, *, reveal: bool) -> dict[str, Any]:
+    """All of a letter: what is known of it, the call and the original event, masked unless revealed."""
+    content = {
+        "call": None if letter.body is None else orjson.loads(letter.body),
+        "original": orjson.loads(letter.event),
+    }
+    return summary(letter) | (content if reveal else mask_personal(content))
 
 
 def confirm(question: str, *, agreed: bool) -> None:
@@ -146,8 +180,10 @@ def confirm(question: str, *, agreed: bool) -> None:
         typer.confirm(question, abort=True)
 
 
-async def send_again(operator: Operator, letter: DeadLetter, *, ignore_age: bool = False) -> str:
-    """Replay one letter; what became of it, in words."""
+async def send_again(
+    operator: Operator, letter: DeadLetter, *, ignore_age: bool = False, priority: Priority | None = None
+) -> str:
+    """Replay one letter, with the priority it had unless another is given; what became of it, in words."""
     destination = operator.topology.destinations[letter.destination]
     deadline = datetime.now(UTC) + timedelta(hours=destination.delivery.horizon_hours)
     ending = ""
@@ -170,6 +206,8 @@ async def send_again(operator: Operator, letter: DeadLetter, *, ignore_age: bool
                 request = Request(key.hex(), subject, f"event of {letter.source}", letter.message_id)
                 await ask(operator.redis, letter.destination, request)
                 ending = "dropped:deletion"
+    if priority is not None:
+        deliveries = tuple(changed(delivery, priority=priority) for delivery in deliveries)
     facts: dict[str, Any] = {"dead_letter": letter.id, "reason": letter.reason}
     facts |= {"ending": ending} if ending else {"calls": [delivery.endpoint for delivery in deliveries]}
     replayed = await replay(

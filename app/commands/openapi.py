@@ -1,5 +1,6 @@
 """`attentive-gateway openapi`: the OpenAPI document of the gateway, as openapi/gateway.yaml keeps it."""
 
+from datetime import timedelta
 from typing import Any, Final
 
 import typer
@@ -7,6 +8,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from app.delivery.retention import Retention
 from app.health import Observed
 from app.ingest.auth import WriteKeys
 from app.main import create_api
@@ -21,7 +23,9 @@ def openapi() -> None:
 
 def gateway_document() -> str:
     """openapi/gateway.yaml."""
-    nobody = Observed(Redis(), dict, CollectorRegistry(), 1)  # no page is opened, so nothing is asked of it
+    nobody = Observed(
+        Redis(), dict, CollectorRegistry(), 1, Retention(timedelta(days=1), 1)
+    )  # no page is opened, so nothing is asked of it
     document = create_api(nobody, WriteKeys({})).openapi()
     return _HEAD + yaml.dump(document, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
 

@@ -28,6 +28,7 @@ class Books:
     joins: Mapping[tuple[str, str], int] = field(default_factory=dict)  # identifies, by source and "send" or "hold"
     left_out: Mapping[str, int] = field(default_factory=dict)  # attributes: "type:NAME", or "names" beyond the most
     large: Mapping[str, int] = field(default_factory=dict)  # calls of more than is safe, by endpoint
+    let_go: Mapping[tuple[str, str], int] = field(default_factory=dict)  # letters, by shelf and "age" or "number"
 
     @property
     def waiting(self) -> int:
@@ -57,17 +58,20 @@ def _books(destination: str, page: Mapping[str, int]) -> Books:
         dropped=_by_reason(page, "dropped:"),
         dead=_by_reason(page, "dead:"),
         unknown=_by_reason(page, "unknown:"),
-        unknown_calls={
-            (endpoint, then): count
-            for field, count in _by_reason(page, "unknown_calls:").items()
-            for endpoint, then in [field.split(":")]
-        },
+        unknown_calls=_by_two(page, "unknown_calls:"),
         deletions=_by_reason(page, "deletions:"),
         unchanged=page.get("unchanged", 0),
         joins={_source_and_verdict(name): count for name, count in _by_reason(page, "join:").items()},
         left_out=_by_reason(page, "left_out:"),
         large=_by_reason(page, "large:"),
+        let_go=_by_two(page, "let_go:"),
     )
+
+
+def _by_two(page: Mapping[str, int], prefix: str) -> dict[tuple[str, str], int]:
+    return {
+        (one, other): count for field, count in _by_reason(page, prefix).items() for one, other in [field.split(":")]
+    }
 
 
 def _source_and_verdict(name: str) -> tuple[str, str]:

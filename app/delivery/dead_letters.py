@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -17,7 +17,7 @@ from app.delivery.script import Argument, Script
 from app.delivery.unknown import SENT_BY_HAND, counted
 from app.value import changed
 
-_REPLAY, _DISCARD = Script("replay"), Script("discard")
+_REPLAY, _DISCARD, _EDIT = Script("replay"), Script("discard"), Script("edit")
 _PAGE: Final = 500
 _ID: Final = re.compile(r"\d+-\d+")
 
@@ -49,6 +49,7 @@ class DeadLetter:
     destination: str = ""
     id: str = ""
     shelf: Shelf = Shelf.DEAD
+    gave_up_at: datetime | None = None  # where its id does not say it: an edited letter has a new one
 
     @classmethod
     def of(cls, delivery: Delivery, reason: str, detail: str, last_answer: dict[str, Any]) -> "DeadLetter":
@@ -70,8 +71,8 @@ class DeadLetter:
 
     @property
     def died_at(self) -> datetime:
-        """When it was given up, from its id in Redis."""
-        return from_ms(int(self.id.partition("-")[0]))
+        """When it was given up, by its id in Redis unless it was edited."""
+        return self.gave_up_at or from_ms(int(self.id.partition("-")[0]))
 
     def to_json(self) -> bytes:
         """The stored form."""
@@ -88,6 +89,7 @@ class DeadLetter:
                 "attempts": self.attempts,
                 "calls": self.calls,
                 "last_answer": self.last_answer,
+                **({"gave_up": to_ms(self.gave_up_at)} if self.gave_up_at else {}),
                 "body": None if self.body is None else orjson.Fragment(self.body),
                 "event": orjson.Fragment(self.event),
             }
@@ -138,6 +140,7 @@ def read_letter(destination: str, entry_id: bytes, stored: bytes, shelf: Shelf =
             attempts=fields["attempts"],
             calls=fields["calls"],
             last_answer=fields["last_answer"],
+            gave_up_at=from_ms(fields["gave_up"]) if "gave_up" in fields else None,
             destination=destination,
             id=entry_id.decode(),
             shelf=shelf,
@@ -202,16 +205,6 @@ async def dead_letters(
             after = "(" + page[-1][0].decode()
 
 
-async def count_letters(redis: Redis, destinations: Sequence[str]) -> list[tuple[int, int]]:
-    """How many dead letters, and calls held for review, are kept for each destination. Raises RedisError."""
-    async with redis.pipeline(transaction=False) as pipeline:
-        for destination in destinations:
-            pipeline.xlen(DestinationKeys(destination).dead)
-            pipeline.xlen(DestinationKeys(destination).unknown)
-        counts: list[int] = await pipeline.execute()
-    return list(zip(counts[::2], counts[1::2], strict=True))
-
-
 async def replay(
     redis: Redis,
     letter: DeadLetter,
@@ -240,6 +233,22 @@ async def replay(
         joined = changed(delivery, calls=max(letter.calls, 2))
         args += (len(keys), joined.to_json(), delivery.to_json())
     return bool(await _REPLAY.run(redis, keys, args))
+
+
+async def edit(
+    redis: Redis, letter: DeadLetter, edited: DeadLetter, *, record: bytes, journal_entries: int
+) -> str | None:
+    """Put `edited` in the place of a letter. The id it has from now on; None when the letter was gone already."""
+    keys = [letter.stream, DestinationKeys(letter.destination).journal]
+    args: list[Argument] = [
+        letter.id,
+        replace(edited, gave_up_at=letter.died_at).to_json(),
+        letter.message_id,
+        record,
+        journal_entries,
+    ]
+    new_id = await _EDIT.run(redis, keys, args)
+    return new_id.decode() if new_id else None
 
 
 async def discard(redis: Redis, letter: DeadLetter, *, journal_entries: int) -> bool:

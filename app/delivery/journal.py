@@ -29,7 +29,7 @@ class Step:
 
     at: datetime
     message_id: str
-    step: str  # received | repeat | join | unchanged | attempt | replayed | discarded
+    step: str  # received | repeat | join | unchanged | attempt | replayed | edited | discarded
     destination: str
     facts: dict[str, Any] = field(default_factory=dict)
 

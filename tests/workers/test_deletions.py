@@ -23,6 +23,7 @@ from app.delivery.keys import DestinationKeys
 from app.delivery.outbox import Outbox
 from app.delivery.pace import Pace
 from app.delivery.people import Step, record_name
+from app.delivery.retention import Retention
 from app.delivery.subject import Subject
 from app.delivery.unknown import WhenUnknown
 from app.ingest.arrivals import arrival_of
@@ -107,6 +108,7 @@ class Place:
             concurrency=8,
             journal_entries=1000,
             journal_life=timedelta(hours=1),
+            retention=Retention(timedelta(days=1), 1000),
         )
 
     async def take_in(self, *events: Raw, steps: Sequence[Step] = (), plan: Plan | None = None) -> None:
