@@ -59,6 +59,7 @@ bench-mapping: $(DEV_READY) ## measure what deciding about one event costs (half
 
 docs: $(DEV_READY) ## write the generated pages, and what is generated of the chart
 	@$(BIN)/attentive-gateway settings --markdown > docs/configuration.md
+	@$(BIN)/attentive-gateway mapping page docs/mapping.md
 	@$(BIN)/python -m helm.generate
 
 openapi: $(DEV_READY) ## write openapi/gateway.yaml

@@ -6,26 +6,23 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.json import JSON
-from rich.table import Table
 
-from app.attentive.endpoints import BY_NAME
 from app.commands.common import err, fail, out
 from app.commands.mapping_diff import diff
+from app.commands.mapping_page import page
 from app.commands.mapping_show import Config, DestinationName, show
-from app.commands.trial import Trial, chosen, destinations_of, topology_of, tried, whatever_its_age
+from app.commands.trial import chosen, destinations_of, topology_of, tried, whatever_its_age
+from app.commands.trial_report import print_trial, trial_facts
 from app.config.destination import Destination
 from app.config.document import BadFile
 from app.config.topology import load_file
-from app.identity.identity import Identity
-from app.mapping.catalogue import CATALOGUE
-from app.pipeline import Bury, Forward
 from app.segment.events import InvalidEvent
 from app.topology import plan_of
 
 commands = typer.Typer(no_args_is_help=True, help="See what becomes of events: shown, checked and tried.")
 commands.command("show")(show)
 commands.command("diff")(diff)
+commands.command("page", hidden=True)(page)
 
 
 @commands.command("check")
@@ -80,9 +77,9 @@ def try_event(
                 err.print(f"refused with a 400: {invalid}", style="red", markup=False, highlight=False)
             continue
         if as_json:
-            out.out(orjson.dumps(_facts(trial, name, account)).decode(), highlight=False)
+            out.out(orjson.dumps(trial_facts(trial, name, account)).decode(), highlight=False)
         else:
-            _print_trial(trial, name, account)
+            print_trial(out, trial, name, account)
     if refused:
         raise typer.Exit(1)
 
@@ -113,67 +110,6 @@ def _events_in(file: Path | None) -> list[Any]:
         fail(f"{file or 'standard input'}: no JSON: {problem}", 2)
     batch = raw.get("batch") if isinstance(raw, dict) else raw
     return batch if isinstance(batch, list) else [raw]
-
-
-def _facts(trial: Trial, destination: str, account: Destination) -> dict[str, Any]:
-    decision = trial.decision
-    return {
-        "event": trial.event.name or trial.event.type,
-        "message_id": trial.event.message_id,
-        "destination": destination,
-        "identity": _identity_facts(trial.found.identity),
-        "rules": [rule.name for rule in trial.rules],
-        "decision": trial.outcome,
-        "detail": decision.detail if isinstance(decision, Bury) else "",
-        "notes": list(decision.notes),
-        "calls": _calls(trial, account),
-    }
-
-
-def _calls(trial: Trial, account: Destination) -> list[dict[str, Any]]:
-    if not isinstance(trial.decision, Forward):
-        return []
-    return [
-        {
-            "method": "POST",
-            "url": account.base_url + BY_NAME[sent.endpoint].path,
-            "priority": sent.priority.name.lower(),
-            "body": orjson.loads(sent.body),
-        }
-        for sent in trial.decision.deliveries
-    ]
-
-
-def _print_trial(trial: Trial, destination: str, account: Destination) -> None:
-    event, decision = trial.event, trial.decision
-    about = Table(box=None, show_header=False, pad_edge=False)
-    about.add_row("Event", f"{event.name or event.type} ({event.type}), message id {event.message_id}")
-    about.add_row("Destination", destination)
-    identity = _identity_facts(trial.found.identity)
-    about.add_row("Identity", "\n".join(f"{key} {value}" for key, value in identity.items()) or "nobody")
-    about.add_row("Filter", "passes" if trial.found.identity else "stops it: nobody whom Attentive could know")
-    own = {rule.name: "" if rule in CATALOGUE else "  (changed by the configuration)" for rule in trial.rules}
-    about.add_row("Rules", "\n".join(name + by for name, by in own.items()) or "none")
-    about.add_row("Notes", "\n".join(decision.notes) or "none")
-    detail = f": {decision.detail}" if isinstance(decision, Bury) else ""
-    about.add_row("Decision", trial.outcome + detail)
-    out.print(about, markup=False, highlight=False)
-    for call in _calls(trial, account):
-        out.print(f"\n{call['method']} {call['url']}   priority {call['priority']}", highlight=False, soft_wrap=True)
-        out.print(JSON(orjson.dumps(call["body"]).decode()), soft_wrap=True)
-
-
-def _identity_facts(identity: Identity | None) -> dict[str, Any]:
-    if identity is None:
-        return {}
-    named = {
-        "email": identity.email,
-        "phone": identity.phone,
-        "clientUserId": identity.client_user_id,
-        "shopifyId": identity.shopify_id,
-        "klaviyoId": identity.klaviyo_id,
-    }
-    return {name: value for name, value in named.items() if value} | dict(identity.custom)
 
 
 def _count(number: int, thing: str) -> str:

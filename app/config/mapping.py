@@ -14,7 +14,7 @@ from app.mapping.fields import Constant, Word
 from app.mapping.inputs import ANYTHING, FORMS, Expression, First, Input, Path, is_json
 from app.mapping.names import canonical
 from app.mapping.overrides import SAYABLE, Overrides, Row, endpoints_of, required
-from app.mapping.shapes import Channel, PriceOf, Type
+from app.mapping.shapes import Channel, Moment, PriceOf, Type
 from app.segment.paths import steps_of
 
 _INPUT: Final = "must be a path such as properties.score, or {constant: …}, or {jmespath: …}, or a list of these"
@@ -140,6 +140,9 @@ class EventMapping(_WithInputs):
     send: bool = Field(True, description="false: these events are dropped as `event_not_allowed`")
     to: Targets = Field((), description="endpoint, or a list: " + ", ".join(SAYABLE))
     priority: Level | None = Field(None, description="high, normal or low: who goes first within a lane")
+    occurredAt: EventInputs | None = Field(  # noqa: N815
+        None, description="when it happened; by default the event's own time, by which its age counts in any case"
+    )
     type: EventInputs | None = Field(None, description="custom-event: its type; by default the event's name")
     externalEventId: EventInputs | None = Field(  # noqa: N815
         None, description="custom-event: its id, the same on every attempt; by default the message id"
@@ -188,10 +191,12 @@ class EventMapping(_WithInputs):
     def _body(self) -> dict[str, Word]:
         first = {
             key: First(inputs, FORMS[key])
-            for key in ("type", "externalEventId", "orderId", "salesChannel")
+            for key in ("occurredAt", "type", "externalEventId", "orderId", "salesChannel")
             if (inputs := getattr(self, key)) is not None
         }
         body: dict[str, Word] = dict(first)
+        if "occurredAt" in first:
+            body["occurredAt"] = Moment(first["occurredAt"])
         if "type" in first:
             body["type"] = Type(first["type"])
         if "salesChannel" in first:

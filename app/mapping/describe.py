@@ -23,7 +23,7 @@ from app.mapping.fields import (
     Word,
 )
 from app.mapping.inputs import First
-from app.mapping.shapes import Channel, Items, PriceOf, Shaped, Type
+from app.mapping.shapes import Channel, Items, Moment, PriceOf, Shaped, Type
 from app.mapping.subscriptions import Occasion, Subscriptions
 
 _KINDS: Final = {"track": "any other track event", "page": "page", "screen": "screen", "identify": "identify"}
@@ -148,7 +148,7 @@ def describe(word: Word, below: str = "properties.") -> str:
             return f"each of properties.{name}"
         case First(inputs=inputs):
             return _or(describe(each, below) for each in inputs)
-        case Type(name=first) | Channel(channel=first):
+        case Type(name=first) | Channel(channel=first) | Moment(moment=first):
             return describe(first, below)
         case PriceOf(amount=amount, currency=currency):
             return f"{describe(amount, below)}; currency: {describe(currency, below)} or USD"

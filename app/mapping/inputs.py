@@ -14,6 +14,7 @@ from jmespath.functions import Functions
 
 from app.mapping.fields import ABSENT, Constant, Scope, to_amount, to_currency, to_quantity, to_text
 from app.segment.paths import Steps, descend, steps_of
+from app.segment.times import parse_time
 
 WHOLE: Final = "$."  # begins a path that starts at the event, wherever it is written
 EVENT_FIELDS: Final = (
@@ -179,6 +180,7 @@ FORMS: Final[Mapping[str, Form]] = {  # by what is filled: Attentive's keys, and
     "orderId": TEXT,
     "salesChannel": CHANNEL,
     "items": PRODUCTS,
+    "occurredAt": Form(parse_time, "a time: ISO 8601, or epoch seconds or milliseconds"),
 }
 
 

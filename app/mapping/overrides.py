@@ -22,10 +22,10 @@ from app.segment.paths import Steps
 
 # What may be said of an event, by the endpoint that it goes to.
 SAYABLE: Final[Mapping[str, frozenset[str]]] = {
-    PRODUCT_VIEW.name: frozenset({"items", "item"}),
-    ADD_TO_CART.name: frozenset({"items", "item"}),
-    PURCHASE.name: frozenset({"items", "item", "orderId", "salesChannel"}),
-    CUSTOM_EVENT.name: frozenset({"type", "externalEventId", "keep", "drop", "rename", "properties"}),
+    PRODUCT_VIEW.name: frozenset({"occurredAt", "items", "item"}),
+    ADD_TO_CART.name: frozenset({"occurredAt", "items", "item"}),
+    PURCHASE.name: frozenset({"occurredAt", "items", "item", "orderId", "salesChannel"}),
+    CUSTOM_EVENT.name: frozenset({"occurredAt", "type", "externalEventId", "keep", "drop", "rename", "properties"}),
     IDENTITY.name: frozenset(),
     USER_ATTRIBUTES.name: frozenset(),
 }

@@ -16,6 +16,7 @@ from app.mapping.fields import (
 )
 from app.mapping.inputs import First
 from app.segment.paths import Steps
+from app.segment.times import CLOCK_SKEW, parse_time, to_wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,25 @@ class Type:
         if name is ABSENT:
             raise Unmappable("type_missing", "nothing that `type` is read from has a value")
         return as_type(name, scope.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When it happened, where that is told elsewhere than in the event's own times."""
+
+    moment: First
+
+    def read(self, scope: Scope) -> Any:
+        """A time as Attentive takes it, or ABSENT: nothing happens after its event was sent."""
+        moment = self.moment.read(scope)
+        if moment is ABSENT:
+            return ABSENT
+        event = scope.event
+        sent = parse_time(event.timestamp or event.original_timestamp or event.sent_at)
+        if sent is not None and moment - sent > CLOCK_SKEW:
+            scope.notes.append("occurredAt: later than the event itself, its own time is sent")
+            return ABSENT
+        return to_wire(moment)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ MISTAKES: Final = [
         "events:\n  Order Completed:\n    type: event", 7, "type", "goes to purchase", id="one of a known event"
     ),
     pytest.param("page: {orderId: userId}", 5, "page.orderId", "is for purchase", id="one of a page"),
+    pytest.param("identify: {occurredAt: userId}", 5, "identify.occurredAt", "there are: priority, send", id="a time"),
     pytest.param("identify: {type: event}", 5, "identify.type", "there are: priority, send, to", id="identify's words"),
     pytest.param(
         "events:\n  Order Cancelled: {}\n  order_canceled: {}",

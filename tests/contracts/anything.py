@@ -108,6 +108,7 @@ events:
     to: [product-view, add-to-cart, custom-event, user-attributes, identity]
     type: [properties.value, event]
 other:
+  occurredAt: [properties.value, properties.id, timestamp]
   type: [properties.value, properties.key, traits.title, event]
   externalEventId: [properties.id, messageId]
   drop: [price, products.price, value.value]

@@ -3,13 +3,14 @@
 import copy
 from typing import Any, Final
 
+import orjson
 import pytest
 
 from app.attentive.call import Priority
 from app.mapping.catalogue import CATALOGUE
 from app.mapping.overrides import Overrides, catalogue_of
 from app.pipeline import Bury, Drop, Forward
-from tests.builders import EMAIL, Raw, buried, calls, decided, dropped, forwarded, identify, page, planned, track
+from tests.builders import EMAIL, WHEN, Raw, buried, calls, decided, dropped, forwarded, identify, page, planned, track
 
 QUIZ: Final[Raw] = {
     "score": 85,
@@ -303,6 +304,24 @@ class TestWhereItGoes:
         assert [(each.endpoint, int(each.priority)) for each in forwarded(raw, plan=plan).deliveries] == [
             ("user-attributes", 2)
         ]
+
+
+class TestTheTime:
+    @pytest.mark.parametrize(
+        ("ordered", "sent_as", "notes"),
+        [
+            pytest.param("2026-03-01T10:00:00+01:00", "2026-03-01T09:00:00.000Z", 0, id="told in the properties"),
+            pytest.param(1772355600, "2026-03-01T09:00:00.000Z", 0, id="in seconds"),
+            pytest.param(None, WHEN, 0, id="the event's own where it is not told"),
+            pytest.param("yesterday", WHEN, 1, id="the event's own where what is told is none"),
+            pytest.param("2026-03-02T00:00:00Z", WHEN, 1, id="the event's own where it had not come yet"),
+        ],
+    )
+    def test_of_an_event_may_be(self, ordered: Any, sent_as: str, notes: int) -> None:
+        plan = planned("events: {Quiz Finished: {occurredAt: properties.ordered_at}}")
+        found = forwarded(track("Quiz Finished", {"ordered_at": ordered}), plan=plan)
+        assert orjson.loads(found.deliveries[0].body)["occurredAt"] == sent_as
+        assert len(found.notes) == notes
 
 
 class TestWhatIsSwitchedOff:
