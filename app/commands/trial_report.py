@@ -39,6 +39,7 @@ def _calls(trial: Trial, account: Destination) -> list[dict[str, Any]]:
             "method": "POST",
             "url": account.base_url + BY_NAME[sent.endpoint].path,
             "priority": sent.priority.name.lower(),
+            **({"asked_first": list(sent.doubts)} if sent.doubts else {}),
             "body": orjson.loads(sent.body),
         }
         for sent in trial.decision.deliveries
@@ -61,9 +62,10 @@ def print_trial(console: Console, trial: Trial, destination: str, account: Desti
     about.add_row("Decision", trial.outcome + detail)
     console.print(about, markup=False, highlight=False)
     for call in _calls(trial, account):
-        console.print(
-            f"\n{call['method']} {call['url']}   priority {call['priority']}", highlight=False, soft_wrap=True
-        )
+        asked = " and ".join(call.get("asked_first", ()))
+        unless = f", unless Attentive says that it is so already (asked by {asked})" if asked else ""
+        line = f"\n{call['method']} {call['url']}   priority {call['priority']}{unless}"
+        console.print(line, highlight=False, soft_wrap=True)
         console.print(JSON(orjson.dumps(call["body"]).decode()), soft_wrap=True)
 
 

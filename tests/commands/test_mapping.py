@@ -117,6 +117,16 @@ class TestCheck:
 
 
 class TestTry:
+    def test_says_what_attentive_is_asked_first(self, run: Run, tmp_path: Path) -> None:
+        file = tmp_path / "consent.yaml"
+        rule = "{trait: sms, is: true, channels: text, sign_up_source: '1'}"
+        file.write_text(CONFIG.replace("other_events: [Store Visited]", f"subscriptions: {{opt_in: [{rule}]}}"))
+        event = identify({"phone": "+14155550132", "sms": True}, timestamp=None)
+        found = run("try", "--config", file, "--source", "web", event=event).stdout
+        assert (
+            "/v1/subscriptions   priority high, unless Attentive says that it is so already (asked by phone)" in found
+        )
+
     def tried(self, run: Run, *arguments: object, event: Any) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(run("try", *arguments, "--json", event=event).stdout)
         return found

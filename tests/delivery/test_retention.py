@@ -1,42 +1,18 @@
 """How long letters are kept: the oldest go, counted; and it is said long before."""
 
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
-from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
-from structlog.testing import capture_logs
 
-from app.config.topology import Topology
 from app.delivery.books import read_books
-from app.delivery.connection import open_redis
 from app.delivery.dead_letters import Shelf, shelf_key
 from app.delivery.retention import Kept, Retention, let_go, read_kept
-from app.embedded import embedded_redis
 from app.gauges import letter_families
-from app.metrics import DeliveryMetrics
-from app.settings import load_settings
-from workers.desk import Desk
-from workers.sweep import WARN_EVERY_S, look_after_letters
 
 DAY: Final = timedelta(days=1)
 RETENTION: Final = Retention(10 * DAY, 10)
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with embedded_redis(tmp_path_factory.mktemp("retention")) as url:
-        yield url
-
-
-@pytest.fixture
-async def redis(url: str) -> AsyncIterator[Redis]:
-    client = open_redis(url)
-    await client.flushall()
-    yield client
-    await client.aclose(close_connection_pool=True)
 
 
 async def bury(redis: Redis, *ages: timedelta, shelf: Shelf = Shelf.DEAD) -> None:
@@ -88,40 +64,3 @@ async def test_metrics_say_how_near_it_is(redis: Redis) -> None:
     values = {sample.labels["shelf"]: sample.value for sample in fill.samples}
     assert values == {"dead": pytest.approx(0.5, abs=0.01), "unknown": 0}
     assert oldest.samples[0].value == pytest.approx(5 * 86_400, rel=0.01)
-
-
-class TestASweep:
-    @pytest.fixture
-    async def desk(self, url: str, redis: Redis) -> AsyncIterator[Desk]:
-        settings = load_settings(dead_letter_days=10, dead_letter_entries=10)
-        topology = Topology.model_validate(
-            {
-                "destinations": {"acme": {"api_token": "t"}},
-                "sources": {"s": {"write_key": "k", "destination": "acme"}},
-            }
-        )
-        opened = Desk.open(open_redis(url), settings, topology, DeliveryMetrics(CollectorRegistry()))
-        yield opened
-        await opened.close()
-        await opened.redis.aclose(close_connection_pool=True)
-
-    async def test_warns_long_before_and_once_an_hour(self, desk: Desk, redis: Redis) -> None:
-        await bury(redis, *[DAY] * 8)
-        with capture_logs() as said:
-            for now in (0.0, 60.0, WARN_EVERY_S + 1):
-                await look_after_letters(desk, now=now)
-        assert [line["event"] for line in said] == ["dead_letters.nearly_full"] * 2
-        assert (said[0]["destination"], said[0]["letters"]) == ("acme", 8)
-        assert await ages_kept(redis) == 8, "nothing is let go yet"
-
-    async def test_says_so_when_something_is_let_go(self, desk: Desk, redis: Redis) -> None:
-        await bury(redis, 11 * DAY)
-        with capture_logs() as said:
-            await look_after_letters(desk, now=0.0)
-        assert [(line["event"], line["letters"]) for line in said] == [("dead_letters.let_go", 1)]
-
-    async def test_is_silent_while_there_is_room(self, desk: Desk, redis: Redis) -> None:
-        await bury(redis, *[DAY] * 7)
-        with capture_logs() as said:
-            await look_after_letters(desk, now=0.0)
-        assert said == []

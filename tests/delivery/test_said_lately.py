@@ -1,6 +1,5 @@
 """What is left out because it was said before, as the scripts remember it. A real Redis keeps it."""
 
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
@@ -11,12 +10,10 @@ from redis.asyncio import Redis
 
 from app.delivery.arrival import Arrival
 from app.delivery.backlog import Entry, Lane, LaneLease, buried, done
-from app.delivery.connection import open_redis
 from app.delivery.dead_letters import DeadLetter
 from app.delivery.delivery import Delivery
 from app.delivery.outbox import Outbox
 from app.delivery.pace import Pace
-from app.embedded import embedded_redis
 from tests.builders import EMAIL, PHONE, delivery
 
 HOUR: Final = 3600
@@ -24,18 +21,9 @@ BOTH: Final = {"phone": PHONE, "email": EMAIL}
 _NUMBERS: Final = count(1)
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with embedded_redis(tmp_path_factory.mktemp("said")) as url:
-        yield url
-
-
 @pytest.fixture
-async def shop(url: str) -> AsyncIterator["Shop"]:
-    client = open_redis(url)
-    await client.flushall()
-    yield Shop(client, Outbox(client, wake=lambda *_: None, journal_entries=100))
-    await client.aclose(close_connection_pool=True)
+def shop(redis: Redis) -> "Shop":
+    return Shop(redis, Outbox(redis, wake=lambda *_: None, journal_entries=100))
 
 
 @dataclass(frozen=True)
