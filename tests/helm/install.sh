@@ -10,18 +10,23 @@ give_up() {
 
 new_enough() { [ -n "$1" ] && "$1" -c 'import sys; sys.exit(sys.version_info < (3, 12))' > /dev/null 2>&1; }
 
+# Every interpreter of pyenv, which may be installed without being on the PATH.
+pyenv_pythons() {
+  local home
+  for home in "${PYENV_ROOT:-}" "${HOME:-}/.pyenv" "$(getent passwd "$(id -u)" | cut -d: -f6)/.pyenv"; do
+    compgen -G "$home/versions/3.*/bin/python3" || true
+  done
+}
+
 # HELM_PYTHON, what is on the PATH, then what pyenv and uv have and the PATH has not.
 find_python() {
   local name
   for name in "${HELM_PYTHON:-}" python3.14 python3.13 python3.12 python3; do
     new_enough "$name" && echo "$name" && return
   done
-  if command -v pyenv > /dev/null; then
-    for name in $(pyenv versions --bare | sort -rV); do
-      name=$(pyenv prefix "$name")/bin/python3
-      new_enough "$name" && echo "$name" && return
-    done
-  fi
+  for name in $(pyenv_pythons | sort -rV); do
+    new_enough "$name" && echo "$name" && return
+  done
   if command -v uv > /dev/null && name=$(uv python find '>=3.12' 2> /dev/null); then
     new_enough "$name" && echo "$name" && return
   fi
