@@ -78,10 +78,13 @@ class Settings(BaseSettings):
     dead_letter_entries: int = Field(
         1_000_000, ge=1, description="how many of each are kept per destination; a warning comes at 80 % of either"
     )
-    journal_hours: float = Field(72, gt=0, description="how long journal entries are kept")
+    journal_hours: float = Field(72, gt=0, le=876_000, description="how long journal entries are kept")
     concurrency: int = Field(64, ge=1, le=1000, description="calls to Attentive under way at once, per lane and worker")
     worker_calls_per_second: float = Field(
-        2000, gt=0, description="calls one worker sends per second where no limit slows it; /scaling counts with it"
+        2000,
+        gt=0,
+        allow_inf_nan=False,
+        description="calls one worker sends per second where no limit slows it; /scaling counts with it",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least important level logged")
     log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal, else JSON")

@@ -179,6 +179,8 @@ MISTAKES: Final = [
     pytest.param({"GATEWAY_CONCURRENCY": "0"}, "GATEWAY_CONCURRENCY", "1", id="no concurrency"),
     pytest.param({"GATEWAY_MAX_BODY_BYTES": "1MB"}, "GATEWAY_MAX_BODY_BYTES", "integer", id="a size with a unit"),
     pytest.param({"GATEWAY_JOURNAL_HOURS": "0"}, "GATEWAY_JOURNAL_HOURS", "greater than 0", id="no hours"),
+    pytest.param({"GATEWAY_JOURNAL_HOURS": "inf"}, "GATEWAY_JOURNAL_HOURS", "876000", id="hours without end"),
+    pytest.param({"GATEWAY_WORKER_CALLS_PER_SECOND": "nan"}, "GATEWAY_WORKER_CALLS_PER_SECOND", "", id="no number"),
     pytest.param({"GATEWAY_REQUIRE_DURABLE_REDIS": "maybe"}, "GATEWAY_REQUIRE_DURABLE_REDIS", "boolean", id="maybe"),
 ]
 

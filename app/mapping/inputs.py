@@ -18,7 +18,7 @@ from app.segment.times import parse_time
 
 WHOLE: Final = "$."  # begins a path that starts at the event, wherever it is written
 EVENT_FIELDS: Final = (
-    *("properties", "traits", "context", "userId", "anonymousId", "event", "type", "messageId", "timestamp"),
+    *("properties", "traits", "context", "userId", "event", "type", "messageId", "timestamp"),
     *("originalTimestamp", "sentAt", "integrations", "name", "category", "channel", "groupId", "previousId"),
 )
 _FUNCTIONS: Final[Mapping[str, Mapping[str, Any]]] = Functions().FUNCTION_TABLE

@@ -79,14 +79,16 @@ def _rules(key: Key, overrides: Overrides) -> Iterable[Rule]:
 
 def _rule(key: Key, endpoint: Endpoint, row: Row, item: Item) -> Rule:
     """The catalogue's row for this event and endpoint, or one like it, and in it what this destination wants."""
-    own = next((rule for rule in CATALOGUE if rule.key == key and rule.endpoint == endpoint), None)
+    known = [rule for rule in CATALOGUE if rule.key == key]
+    own = next((rule for rule in known if rule.endpoint == endpoint), None)
     like = own or _like(endpoint)
     body = {name: _changed(word, row, item) for name, word in like.body.items()}
     if own is None and "type" in body and key.type != "track":
         body["type"] = Constant(key.type)
     body |= {name: word for name, word in row.body.items() if name in SAYABLE[endpoint.name]}
-    name = row.name if own is None else own.event
-    return Rule(key.type, name, endpoint, body, like.priority if row.priority is None else row.priority)
+    first = known[0] if known else like  # an event that is sent elsewhere keeps its name and its priority
+    priority = first.priority if row.priority is None else row.priority
+    return Rule(key.type, known[0].event if known else row.name, endpoint, body, priority)
 
 
 def _like(endpoint: Endpoint) -> Rule:

@@ -62,9 +62,12 @@ class SegmentEvent(Value, frozen=True, gc=False):
     previous_id: str | None = None  # of an alias: the id that this person had before
 
     def whole(self) -> dict[str, Any]:
-        """The event as one object, for whoever looks for something by path: as it came, ids and traits as above."""
+        """The event as one object, for whoever looks for something by path: as it came, ids and traits as above.
+
+        Without `anonymousId`, which is never sent.
+        """
         known = {"type": self.type, "event": self.name, "userId": self.user_id, "messageId": self.message_id}
-        return {**self.raw, **known, "properties": self.properties, "traits": self.traits}
+        return {**self.raw, **known, "properties": self.properties, "traits": self.traits, "anonymousId": None}
 
 
 class InvalidEvent(Exception):  # noqa: N818 - it names the event, the way HTTP names the answer

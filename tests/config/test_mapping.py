@@ -64,6 +64,9 @@ MISTAKES: Final = [
         "a path begins with properties, traits, context",
         id="a path without its beginning",
     ),
+    pytest.param(
+        EVENT + "properties: {a: anonymousId}", 7, "properties.a", "a path begins with", id="what is never sent"
+    ),
     pytest.param(EVENT + "drop: [properties.a]", 7, "drop.0", "without properties.", id="a path in place of a name"),
     pytest.param(EVENT + "rename: {properties.a: b}", 7, "rename.properties.a", "own name", id="a path to be renamed"),
     pytest.param(EVENT + "rename: [a, b]", 7, "rename", "must be a mapping", id="names to be renamed in a list"),

@@ -55,6 +55,9 @@ PROPERTIES: Final = [
     pytest.param("{keep: [], properties: {at: $.extra.at}}", {"at": 5}, id="of a field that Segment does not know"),
     pytest.param("{keep: [], properties: {a: properties.answers.z, b: userId.x}}", None, id="of nowhere"),
     pytest.param(
+        "{keep: [], properties: {a: $.anonymousId, b: {jmespath: anonymousId}}}", None, id="of the browser, never"
+    ),
+    pytest.param(
         "{keep: [], properties: {x: [properties.notes, properties.none, properties.name]}}",
         {"x": "Boots"},
         id="of the first path that has a value; blank text has none",
@@ -82,7 +85,7 @@ PROPERTIES: Final = [
 
 @pytest.mark.parametrize(("mapping", "expected"), PROPERTIES)
 def test_the_properties_of_an_event_are(mapping: str, expected: Raw | None) -> None:
-    raw = track("Quiz Finished", QUIZ, userId="u-1", extra={"at": 5})
+    raw = track("Quiz Finished", QUIZ, userId="u-1", anonymousId="b-1", extra={"at": 5})
     raw["context"] |= {"page": {"url": "https://s.example"}, "traits": {"email": EMAIL, "city": "Oslo"}}
     body = sent(raw, custom(mapping))
     assert body.pop("properties", None) == expected
@@ -267,6 +270,10 @@ class TestWhereItGoes:
 
     def test_a_known_event_is_sent_elsewhere(self) -> None:
         raw = track("Product Viewed", {"sku": "A", "price": 1})
+        plan = planned("events: {Viewed Product: {to: custom-event}}")
+        ((delivery),) = forwarded(raw, plan=plan).deliveries
+        assert delivery.priority is Priority.LOW
+        assert "Product Viewed → custom-event" in [rule.name for rule in plan.catalogue.rules]
         body = sent(raw, "events: {Viewed Product: {to: custom-event}}")
         assert body == {
             "type": "Product Viewed",
