@@ -84,6 +84,9 @@ def stages(repetitions: int = REPETITIONS) -> Iterator[Stage]:
 
     originals = [orjson.dumps(content) for content in contents]
     yield Stage("the event's own JSON, kept", "orjson.dumps", costs(orjson.dumps, contents))
+    guarded = list(zip(contents, originals, strict=True))
+    inspected = costs(lambda pair: sender.plan.guard.inspect(*pair), guarded)
+    yield Stage("look for what is private", "privacy/guard.py inspect", inspected)
     kept = list(zip(events, originals, strict=True))
     origin: dict[str, Any] = {"source": sender.source, "received_at": received_at}
 

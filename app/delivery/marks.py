@@ -1,6 +1,7 @@
 """What the journal carries in place of identifiers, so that a person's records can be found again. Pure."""
 
 import zlib
+from functools import lru_cache
 from typing import Final, Literal
 
 Kind = Literal["emails", "phones", "user_ids", "anonymous_ids"]
@@ -8,6 +9,7 @@ _MARKS: Final = 2**20 - 1
 _PHONE_DIGITS: Final = 8
 
 
+@lru_cache(maxsize=8192)  # one person's events repeat the same few
 def mark(kind: Kind, value: str) -> int:
     """20 bits of an identifier, which thousands of addresses and numbers share: enough to find, too little to name.
 

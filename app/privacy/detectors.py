@@ -46,11 +46,14 @@ _IBAN: Final = re.compile(
 )
 _IBAN_GROUPS: Final = re.compile(r"[ \-]|\Z")
 
-# One byte for each character: `0` a digit, `A` a letter, `.` all else. All but the first byte of a character go.
-_CLASSES: Final = bytes(
-    ord("0" if chr(byte).isdigit() else "A" if chr(byte).isalpha() else ".") if byte < 128 else ord(".")
-    for byte in range(256)
-)
+
+def _class(byte: int) -> str:
+    char = chr(byte) if byte < 128 else "."
+    return "0" if char.isdigit() else "A" if char.isupper() else "a" if char.islower() else "."
+
+
+# One byte for each character: a digit, a capital, a small letter, or all else. All but a character's first byte go.
+_CLASSES: Final = "".join(map(_class, range(256))).encode()
 _CONTINUED: Final = bytes(range(0x80, 0xC0))
 _IBAN_LIKE: Final = re.compile(rb"\.AA00(?:\.?[A0]){11}")
 

@@ -59,7 +59,7 @@ class Guard:
     def inspect(self, event: Any, json: bytes) -> Inspected:
         """One event, not yet parsed, and its JSON. Neither is changed; what has to be is copied.
 
-        A clean event of 800 bytes costs 4 µs, one that is gone through about 50. Raises RecursionError for one that is
+        A clean event of 800 bytes costs 5 µs, one that is gone through about 60. Raises RecursionError for one that is
         nested too deeply.
         """
         if type(event) is not dict or not self._suspects(event, json):
