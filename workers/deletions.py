@@ -15,25 +15,23 @@ import structlog
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisError
 
-from app.attentive.call import Priority
 from app.attentive.client import AttentiveClient, Reply
 from app.attentive.endpoints import PRIVACY_DELETE, UNSUBSCRIBE, Endpoint
-from app.delivery.backlog import Lane, LaneLease
+from app.delivery.backlog import Lane
 from app.delivery.connection import why_unavailable
 from app.delivery.deletions import Deletion, State, advance, begin, count_open, due
-from app.delivery.delivery import Delivery, to_ms
+from app.delivery.delivery import to_ms
 from app.delivery.forgetting import Stores, forget, known_of
 from app.delivery.keys import DestinationKeys
-from app.delivery.outcome import Hold, Outcome, RetryLater, Undeliverable, judge
+from app.delivery.outcome import Outcome, RetryLater, Undeliverable
 from app.delivery.script import Argument
-from app.delivery.wake import wake_lane
 from workers.desk import Desk
+from workers.single_call import call_once
 
 TIMEOUT: Final = timedelta(minutes=10)  # of one run; a way through a backlog of a million calls takes a minute
 LOCK_S: Final = 6.0  # a dead worker's deletions are taken up after this
 CHECK_AFTER: Final = timedelta(seconds=3)
-COME_AGAIN: Final = timedelta(seconds=1)  # while a drain holds a call, or a lane is busy
-LONGEST_HELD: Final = timedelta(seconds=10)  # a hold may end before its time
+COME_AGAIN: Final = timedelta(seconds=1)  # while a drain holds a call
 NOBODY: Final = "nobody there"  # to Attentive's knowledge: there is nothing to delete
 AFTER_A_CRASH: Final = timedelta(minutes=10)
 GIVE_UP: Final = timedelta(days=7)  # asking Attentive
@@ -60,16 +58,25 @@ async def work_off(ctx: dict[str, Any], *, clock: Clock = _utc_now) -> None:
         try:
             counts = await count_open(desk.redis, desk.destinations, until=clock())
             wanted = [name for name, count in zip(desk.destinations, counts, strict=True) if count]
-            await asyncio.gather(*(_work_off(desk, name, clock) for name in wanted))
         except RedisError as failure:
             log.warning("deletions.interrupted", reason=why_unavailable(failure))
+            return
+        await asyncio.gather(*(_work_off(desk, name, clock) for name in wanted))
 
 
 async def _work_off(desk: Desk, destination: str, clock: Clock) -> None:
-    lock = Lock(desk.redis, DestinationKeys(destination).deletions_lock, timeout=LOCK_S, blocking=False)
     client = desk.client(destination)
-    if client is None or desk.stopping.is_set() or not await lock.acquire():
+    if client is None or desk.stopping.is_set():
         return
+    try:
+        lock = Lock(desk.redis, DestinationKeys(destination).deletions_lock, timeout=LOCK_S, blocking=False)
+        if await lock.acquire():
+            await _work_under(lock, desk, destination, client, clock)
+    except RedisError as failure:
+        log.warning("deletions.interrupted", destination=destination, reason=why_unavailable(failure))
+
+
+async def _work_under(lock: Lock, desk: Desk, destination: str, client: AttentiveClient, clock: Clock) -> None:
     keeper = asyncio.create_task(_keep(lock))
     try:
         await _Work(desk, destination, client, keeper, clock).run()
@@ -100,7 +107,6 @@ class _Work:
         self._client = client
         self._keeper = keeper
         self._clock = clock
-        self._paces = desk.paces
         self._rules = desk.accounts.deletions[destination]
         lanes = [lane for lane in desk.lanes if lane.destination == destination]
         self._stores = Stores(desk.redis, destination, lanes, desk.accounts.sources[destination])
@@ -199,7 +205,11 @@ class _Work:
             case Undeliverable(reason=reason):
                 facts["requested"] = f"refused: {reason}"
             case _:
-                facts |= {"request_ids": orjson.dumps([*ids, _id_in(reply)]), "filed": to_ms(self._clock())}
+                facts["filed"] = to_ms(self._clock())
+                if (request_id := _id_in(reply)) is None:
+                    facts["requested"] = "filed, and Attentive gave no id to follow"
+                else:
+                    facts["request_ids"] = orjson.dumps([*ids, request_id])
         await self._advance(deletion, deletion.state, facts=facts)
 
     async def _follow(self, deletion: Deletion) -> None:
@@ -228,39 +238,15 @@ class _Work:
         log.info("deletion.ended", destination=self._destination, deletion=deletion.id, complete=good)
 
     async def _send(self, endpoint: Endpoint, deletion: Deletion, body: dict[str, Any]) -> tuple[Outcome, Reply | None]:
-        """One call at the pace of its endpoint's lane, and what follows. Being told to wait is a RetryLater."""
-        lane = Lane(self._destination, endpoint.name)
-        lease = LaneLease(self._redis, lane, self._paces[lane], journal_entries=0)
-        if not await lease.acquire():
-            return RetryLater(COME_AGAIN, "its lane is busy"), None
-        try:
-            if wait := await lease.token():
-                return RetryLater(min(max(wait, COME_AGAIN), LONGEST_HELD), "the endpoint's pace, or a hold"), None
-            now = self._clock()
-            delivery = Delivery(
-                message_id=deletion.id,
-                source="",
-                endpoint=endpoint.name,
-                priority=Priority.NORMAL,
-                body=orjson.dumps(body),
-                event=b"{}",
-                received_at=now,
-                deadline=deletion.asked_at + GIVE_UP,
-                attempt=deletion.tries + 1,
-            )
-            reply = await self._client.send(endpoint, delivery.body)
-            outcome = judge(reply, delivery, now=self._clock())
-            hold = outcome if isinstance(outcome, Hold) else None
-            await lease.report(reply, hold)
-            answered = reply if isinstance(reply, Reply) else None
-            answer = str(answered.status) if answered else "unreachable"
-            took = reply.took.total_seconds()
-            self._desk.metrics.attempted(lane.destination, lane.endpoint, answer, took)
-            return (RetryLater(COME_AGAIN, hold.reason) if hold else outcome), answered
-        finally:
-            turn = await asyncio.shield(lease.release())
-            if turn is not None:
-                await wake_lane(self._redis, lane.destination, lane.endpoint, turn)
+        return await call_once(
+            self._desk,
+            Lane(self._destination, endpoint.name),
+            self._client,
+            body,
+            attempt=deletion.tries + 1,
+            deadline=deletion.asked_at + GIVE_UP,
+            now=self._clock(),
+        )
 
     async def _later(self, deletion: Deletion, outcome: RetryLater) -> None:
         facts: dict[str, Argument] = {"tries": deletion.tries + 1, "waits_for": outcome.reason}
@@ -279,11 +265,11 @@ class _Work:
         await advance(self._redis, self._destination, deletion, state, now=now, wait=wait, keep=keep, facts=facts)
 
 
-def _id_in(reply: Reply | None) -> str:
+def _id_in(reply: Reply | None) -> str | None:
     try:
-        return str(orjson.loads(reply.body if reply else b"")["id"])
+        return str(orjson.loads(reply.body if reply else b"")["id"]) or None
     except (ValueError, KeyError, TypeError):
-        return ""
+        return None
 
 
 def _is_processed(reply: object) -> bool:

@@ -159,7 +159,10 @@ async def due(redis: Redis, destination: str, *, now: datetime) -> list[Deletion
     """Deletions whose next step is due, at most AT_ONCE. Raises RedisError."""
     keys = DestinationKeys(destination)
     ids = await redis.zrangebyscore(keys.deletions_due, "-inf", to_ms(now), start=0, num=AT_ONCE)
-    return [found for found in await _read(redis, destination, ids) if found is not None]
+    found = await _read(redis, destination, ids)
+    if lost := [each for each, deletion in zip(ids, found, strict=True) if deletion is None]:
+        await redis.zrem(keys.deletions_due, *lost)  # somebody has deleted their records
+    return [deletion for deletion in found if deletion is not None]
 
 
 async def receipts(redis: Redis, destination: str) -> list[Deletion]:
@@ -193,7 +196,7 @@ def _deletion(deletion_id: str, record: Mapping[bytes, bytes]) -> Deletion | Non
     facts = {name.decode(): value.decode() for name, value in record.items()}
     if "state" not in facts:
         return None
-    subject = Subject.from_json(record.get(b"who", b"{}"))
+    subject = Subject.from_json(facts.pop("who", "{}").encode())
     return Deletion(deletion_id, State(facts.pop("state")), subject, facts)
 
 

@@ -15,8 +15,8 @@ from app.delivery.backlog import Lane
 from app.delivery.deletions import Deletion
 from app.delivery.delivery import Delivery, Unreadable, event_key
 from app.delivery.keys import GROUP, DestinationKeys
-from app.delivery.memory import find_people, forget_person
-from app.delivery.people import record_name
+from app.delivery.memory import find_people, forget_person, holders
+from app.delivery.people import contact_digest, record_name
 from app.delivery.script import Answer, Argument, Script
 from app.delivery.subject import Subject
 
@@ -45,9 +45,14 @@ class Stores:
 
 
 async def known_of(stores: Stores, subject: Subject) -> Subject:
-    """The same person, known also by the addresses and numbers that memory has under their ids. Raises RedisError."""
+    """The same person, known also by what memory has under their ids, and under ids that hold their e-mail address.
+
+    A phone number leads no further: families share one. Raises RedisError.
+    """
     names = [record_name(source, "u", user_id) for source in stores.sources for user_id in subject.user_ids]
     names += [record_name(source, "a", each) for source in stores.sources for each in subject.anonymous_ids]
+    digests = [contact_digest("email", email) for email in subject.emails]
+    names += await holders(stores.redis, stores.destination, digests)
     people = (await find_people(stores.redis, {stores.destination: names}))[stores.destination].values()
     facts = [(what, value) for person in people for what, (value, _) in person.facts.items()]
     return subject | Subject(

@@ -153,9 +153,9 @@ async def forget_person(
     for person in theirs:
         for what, (value, _) in person.facts.items():
             facts.setdefault(what, set()).add(value)
-    more, holders = await _all_about(redis, destination, await _holders(redis, destination, contacts))
-    contacts.update(*(person.contacts for person in (*theirs, *holders)))
-    names |= more | await _holders(redis, destination, contacts)
+    more, others = await _all_about(redis, destination, await holders(redis, destination, contacts))
+    contacts.update(*(person.contacts for person in (*theirs, *others)))
+    names |= more | await holders(redis, destination, contacts)
     names, everybody = await _all_about(redis, destination, names)
     contacts.update(*(person.contacts for person in everybody))
     shared = DestinationKeys(destination)
@@ -164,7 +164,8 @@ async def forget_person(
     return Forgotten(gone, {what: frozenset(values) for what, values in facts.items()})
 
 
-async def _holders(redis: Redis, destination: str, contacts: Iterable[str]) -> set[str]:
+async def holders(redis: Redis, destination: str, contacts: Iterable[str]) -> set[str]:
+    """The names of the records that hold any of these contacts, given as digests. Raises RedisError."""
     async with redis.pipeline(transaction=False) as pipeline:
         for digest in contacts:
             pipeline.zrange(DestinationKeys(destination).contact(digest), 0, -1)

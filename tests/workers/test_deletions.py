@@ -242,12 +242,44 @@ async def test_nothing_of_the_person_is_left_and_all_of_others(place: Place) -> 
     assert (ended["reference"], ended["unsubscribed"], ended["delete_request"]) == ("ticket 7", "off", "off")
 
 
-async def test_by_a_user_id_alone_memory_leads_to_the_rest(place: Place) -> None:
+@pytest.mark.parametrize(
+    "subject",
+    [
+        pytest.param(Subject.of(user_ids=["customer-1042"]), id="from the user id to all"),
+        pytest.param(Subject.of(emails=["ada@example.com"]), id="from the address to the number"),
+    ],
+)
+async def test_memory_leads_to_the_rest(place: Place, subject: Subject) -> None:
     await fill(place)
-    deletion = await place.ask(Subject.of(user_ids=["customer-1042"]))
-    await place.work_until(deletion, State.DONE)
+    await place.take_in({**track("x"), "context": {"traits": {"phone": "415-555-0132"}}})
+    await place.work_until(await place.ask(subject), State.DONE)
     held = await place.bytes_held()
     assert [trace for trace in TRACES if trace in held.lower()] == []
+
+
+async def test_a_shared_number_leads_to_nobody_elses_address(place: Place) -> None:
+    """Or one of a family would take the others' subscriptions along."""
+    place.rules = BOTH
+    await place.take_in(track("x"), steps=[LEARNT])
+    await place.work_until(await place.ask(Subject.of(phones=["+14155550132"])), State.FOLLOWING)
+    assert [body["user"] for name, body in place.attentive.calls if name == "unsubscribe"] == [
+        {"phone": "+14155550132"}
+    ]
+
+
+async def test_one_broken_deletion_does_not_stand_in_the_way(place: Place) -> None:
+    place.rules, place.attentive.answers = BOTH, {"unsubscribe": [cast(Reply, None)]}
+    first = await place.ask()
+    assert "mistake" in (await place.work_until(first, State.UNSUBSCRIBING))["waits_for"]
+    await place.work_until(await place.ask(Subject.of(emails=["bea@example.com"])), State.DONE)
+    place.clock.pass_by(timedelta(minutes=11))
+    await place.work_until(first, State.DONE)
+
+
+async def test_a_request_that_attentive_gives_no_id_to_cannot_be_followed(place: Place) -> None:
+    place.rules, place.attentive.answers = BOTH, {"privacy-delete": [Reply(200)]}
+    ended = await place.work_until(await place.ask(), State.INCOMPLETE)
+    assert "no id" in ended["delete_request"]
 
 
 async def test_what_comes_in_later_is_new(place: Place) -> None:
