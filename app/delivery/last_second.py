@@ -13,7 +13,7 @@ from app.attentive.client import Reply, Unreachable
 
 WINDOW_S: Final = 1.04  # a second, and some time for the road to vary
 _LONGEST_S: Final = 1.0  # a call without an answer for longer has arrived, or never will
-_SMOOTHED_OVER_S: Final = 10.0
+_SMOOTHED_OVER_S: Final = 3.0
 _MOST_LEARNT: Final = 0.1  # of one answer: the first after a pause may have needed a new connection
 
 

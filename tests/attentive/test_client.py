@@ -1,6 +1,7 @@
 """The client against a real server on this machine: what it sends, and what becomes of every way to fail."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -162,6 +163,15 @@ class TestAnAnswer:
         assert isinstance(reply, Reply)
         assert reply.status == int(status[:3])
         assert elsewhere.requests == []
+
+    async def test_leaves_nothing_for_the_garbage_collector(self) -> None:
+        """Else it has work after some thousand calls, and all lanes stand still meanwhile."""
+        async with serving(says("200 OK", b"{}")) as server, client_of(server.url) as client:
+            await client.send(CUSTOM_EVENT, BODY)
+            gc.collect()
+            for _ in range(10):
+                await client.send(CUSTOM_EVENT, BODY)
+            assert gc.collect() < 10, "objects in cycles: not one a call"
 
     async def test_shows_nobody_when_printed(self) -> None:
         assert "ada@example.com" not in repr(await send(says("400 Bad Request", b"ada@example.com is bad")))
