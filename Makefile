@@ -20,7 +20,7 @@ define INSTALL
 @rm -f .venv/.run-* ; touch $(2)
 endef
 
-.PHONY: help run test test-clients test-helm lint types unit format bench bench-mapping docs openapi release lock clean
+.PHONY: help run test test-clients test-helm lint types unit format bench bench-burst bench-mapping docs openapi release lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ test-helm: $(DEV_READY) ## render the Helm chart with the real engine (Python 3.
 
 bench: $(DEV_READY) ## measure speed and memory, beside what they are compared with (under 10 minutes)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-burst: $(DEV_READY) ## a burst against a limit, with orders in between (90 seconds)
+	@$(BIN)/python -m benchmarks.burst $(ARGS)
 
 bench-mapping: $(DEV_READY) ## measure what deciding about one event costs (half a minute)
 	@$(BIN)/python -m benchmarks.mapping $(ARGS)

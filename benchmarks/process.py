@@ -89,7 +89,7 @@ def serving(
     contender: Contender, store: Store, *, processes: int = 1, environment: Mapping[str, str] | None = None
 ) -> Iterator[Running]:
     """The server under uvicorn. Raises BenchmarkFailed when it does not start."""
-    port = _free_port()
+    port = free_port()
     command = [
         *(sys.executable, "-m", "uvicorn", contender.app, *(["--factory"] if contender.factory else [])),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", str(processes)),
@@ -131,7 +131,6 @@ def _running(command: list[str], environment: dict[str, str], log: Path) -> "Ite
 
 def _environment(store: Store, more: Mapping[str, str] | None = None, *, to: Running | None = None) -> dict[str, str]:
     """Ours without any setting of a gateway that is installed here. `to` is where calls go; by default nowhere."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "ATTENTIVE_"))}
     endpoints = ("product-view", "custom-event")
     destination = {
         "api_token": "x",
@@ -144,7 +143,7 @@ def _environment(store: Store, more: Mapping[str, str] | None = None, *, to: Run
         yaml.safe_dump({"destinations": {DEFAULT_DESTINATION: destination}, "sources": {DEFAULT_SOURCE: source}})
     )
     return {
-        **ours,
+        **own_environment(),
         "GATEWAY_REDIS_URL": store.url,
         "GATEWAY_CONFIG": str(config),
         "GATEWAY_WORKER_PORT": "0",
@@ -155,7 +154,13 @@ def _environment(store: Store, more: Mapping[str, str] | None = None, *, to: Run
     }
 
 
-def _free_port() -> int:
+def own_environment() -> dict[str, str]:
+    """Ours without any setting of a gateway that is installed here."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "ATTENTIVE_"))}
+
+
+def free_port() -> int:
+    """One that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

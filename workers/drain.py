@@ -75,7 +75,8 @@ class _Drain:
         self._stopping = stopping
         self._settle = GroupCommit(self._write)
         self._sending: set[asyncio.Task[None]] = set()
-        self._second = LastSecond(time.monotonic())
+        before, ago = lease.before
+        self._second = LastSecond(time.monotonic(), before=before, ago_s=ago.total_seconds())
         self._lost = False
 
     async def run(self) -> None:

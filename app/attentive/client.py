@@ -111,8 +111,8 @@ class AttentiveClient:
             reason, ambiguous = _diagnose(failure)
             return Unreachable(reason, ambiguous, took=_since(started))
         headers = response.headers
-        # A response and its stream hold each other: 42 objects a call that only the garbage collector can free. When it did
-        # so for a thousand calls at once, all lanes stood still for 0.2 s.
+        # A response and its stream hold each other: 42 objects a call that only the garbage collector can free. When it
+        # did so for a thousand calls at once, all lanes stood still for 0.2 s.
         response.stream = _READ
         return Reply(
             status=response.status_code,

@@ -95,12 +95,18 @@ class LaneLease:
         self._keys = lane.keys
         self._pace = pace
         self._owner = uuid.uuid4().hex
+        self.before = (0, timedelta())  # calls in Attentive's second when the drain before this one claimed last; when
         self._journal_entries = journal_entries
 
     async def acquire(self) -> bool:
         """True when the lane is ours now."""
-        keys = [self._keys.lease, self._keys.turn, *self._keys.streams]
-        return bool(await _ACQUIRE.run(self._redis, keys, [self._owner, _ms(LEASE), GROUP]))
+        keys = [self._keys.lease, self._keys.turn, self._keys.pace, *self._keys.streams]
+        match await _ACQUIRE.run(self._redis, keys, [self._owner, _ms(LEASE), GROUP]):
+            case [recent, ago_ms]:
+                self.before = (recent, timedelta(milliseconds=ago_ms))
+                return True
+            case _:
+                return False
 
     async def release(self) -> int | None:
         """Hand the lane back. The turn to wake it with when something waits in it, else None."""

@@ -20,11 +20,13 @@ _MOST_LEARNT: Final = 0.1  # of one answer: the first after a pause may have nee
 class LastSecond:
     """The calls of one drain. All times are monotonic seconds."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, *, before: int = 0, ago_s: float = 0.0) -> None:
+        """`before` calls stood in the second of the drain before this one, `ago_s` ago."""
         self._began = now
         self._under_way: dict[int, float] = {}  # when each one left, by its number
         self._number = 0
-        self._arrived: list[float] = []  # the latest moment at which each answered one can have arrived
+        # The latest moment at which each answered one can have arrived; those of the drain before left about evenly.
+        self._arrived = [now - ago_s - WINDOW_S * place / before for place in range(before)]
         self._answered: list[float] = []  # when their answers came
         self._usual_s = 0.0  # what an answer takes
         self._last = now  # when the last one came

@@ -227,6 +227,16 @@ class TestThePace:
         assert (len(full.entries), full.wait >= timedelta(milliseconds=20)) == (0, True)
         assert len((await claim(lease, recent=400)).entries) == 0, "after a limit has come down"
 
+    async def test_hands_over_what_stands_in_attentives_second(self, redis: Redis) -> None:
+        await add(redis, *(waiting(str(n)) for n in range(50)))
+        first = await drain(redis, Pace(100))
+        assert first.before[0] == 0
+        await claim(first, 5, recent=80)
+        await stretch(redis, EVENTS.keys.pace, 0.5)
+        await first.release()
+        recent, ago = (await drain(redis, Pace(100))).before
+        assert (recent, ago >= timedelta(seconds=0.5)) == (85, True)
+
     async def test_of_less_than_one_a_second_is_a_pace_too(self, redis: Redis) -> None:
         await add(redis, waiting("only"))
         assert len((await claim(await drain(redis, Pace(0.2)))).entries) == 1

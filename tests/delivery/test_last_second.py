@@ -45,6 +45,13 @@ class TestACall:
             assert second.count(counts_until - 0.02) == 1
         assert second.count(max(counts_until, came_back) + 0.02) == 0
 
+    def test_of_the_drain_before_is_not_forgotten(self) -> None:
+        second = LastSecond(0, before=100, ago_s=0.2)
+        assert second.count(0) == pytest.approx(100 * (WINDOW_S - 0.2) / WINDOW_S, abs=2)
+        assert second.count(0.4) == pytest.approx(100 * (WINDOW_S - 0.6) / WINDOW_S, abs=2)
+        assert second.count(1) == 0
+        assert LastSecond(0, before=100, ago_s=5).count(0) == 0
+
     def test_that_fails_keeps_its_place_too(self) -> None:
         second = LastSecond(0)
         second.returns(second.leaves(0), Unreachable("cut", ambiguous=True), 0.2)

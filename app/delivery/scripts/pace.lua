@@ -41,6 +41,7 @@ local function read_pace(key, told, most, now_ms)
   if paused > 0 then granted = 0 end
   return {
     granted = granted, tokens = tokens, rate = rate, cut = cut, others = others, aside = aside or 0, paused = paused,
+    recent = told.recent,
   }
 end
 
@@ -49,7 +50,8 @@ local function write_pace(key, pace, spent, now_ms)
   pace.tokens = pace.tokens - spent
   redis.call('HSET', key, 'tokens', string.format('%.4f', pace.tokens), 'at', string.format('%.3f', now_ms),
     'cut', pace.cut, 'others', string.format('%.2f', pace.others), 'aside', string.format('%.2f', pace.aside),
-    'rate', string.format('%.4f', pace.rate)) -- the rate is for whoever asks how fast this lane is, see workload.py
+    'recent', pace.recent + spent, -- for the drain that comes after this one
+    'rate', string.format('%.4f', pace.rate)) -- for whoever asks how fast this lane is, see workload.py
   return math.max(pace.paused, wait_for_one(pace.tokens, pace.rate))
 end
 
