@@ -20,7 +20,7 @@ define INSTALL
 @rm -f .venv/.run-* ; touch $(2)
 endef
 
-.PHONY: help run test test-clients test-helm lint types unit format bench bench-burst bench-mapping docs openapi release lock clean
+.PHONY: help run test test-clients test-faults test-helm lint types unit format bench bench-burst bench-mapping docs openapi release lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ format: $(DEV_READY) ## format the code and mend what can be mended by itself
 test-clients: $(DEV_READY) ## run the published trackers against the gateway (Node.js, npm and Chromium needed)
 	@bash tests/clients/install.sh
 	@$(BIN)/python -m pytest tests/clients $(ARGS)
+
+test-faults: $(DEV_READY) ## break everything under load, in a table of faults (some minutes)
+	@$(BIN)/python -m pytest tests/faults/test_matrix.py $(ARGS)
 
 test-helm: $(DEV_READY) ## render the Helm chart with the real engine (Python 3.12 or newer needed, HELM_PYTHON names one)
 	@bash tests/helm/install.sh

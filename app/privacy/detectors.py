@@ -26,7 +26,9 @@ ISSUERS: Final[tuple[tuple[str, tuple[tuple[str, str], ...], tuple[int, ...]], .
 )
 
 _GAP: Final = r"[ .\-\u00a0\u2007\u2009\u2010-\u2015\u202f]"  # between groups of digits: blanks, dots, dashes
-_ALONE: Final = r"(?<![0-9])(?<![0-9][.,]){}(?![0-9])"  # no part of a longer number, and no decimals
+_HEX: Final = "[0-9A-Fa-f]"
+# No part of a longer number, no decimals, and no middle of a UUID: one of 5,000 of these looks like a card.
+_ALONE: Final = rf"(?<![0-9])(?<![0-9][.,])(?<!{_HEX * 8}-){{}}(?![0-9])(?!-{_HEX * 12}(?!{_HEX}))"
 _CARDS: Final = tuple(
     re.compile(_ALONE.format(form))
     for form in (

@@ -95,6 +95,8 @@ def test_is_withheld(value: Any, kept: Any) -> None:
         pytest.param(-4111111111111111, id="a negative number"),
         pytest.param(True, id="a yes"),
         pytest.param(None, id="nothing"),
+        pytest.param("52f14939-4364-4600-8017-3691b7cee2fc", id="a UUID with a card's digits in its middle"),
+        pytest.param("abcd4111-1111-1111-1111-0123456789ab", id="a UUID with a card's digits in its beginning"),
     ],
 )
 def test_is_kept(value: Any) -> None:
