@@ -43,7 +43,7 @@ class Attempts:
         self._consent = consent
 
     async def make(self, entry: Entry) -> Settlement:
-        """Send one delivery once. Never raises: a bug of ours buries it."""
+        """Send one delivery once. Never raises: a bug of ours buries it, or has it reviewed."""
         try:
             delivery = Delivery.from_json(entry.payload)
         except Unreadable as damage:
@@ -52,7 +52,7 @@ class Attempts:
             return await (self._ask(entry, delivery) if delivery.doubts else self._send(entry, delivery))
         except Exception as bug:
             log.exception("delivery.crashed", message_id=delivery.message_id, endpoint=delivery.endpoint)
-            return _bury_crashed(entry, delivery, bug)
+            return self._crashed(entry, delivery, bug)
 
     def orphaned(self, entry: Entry) -> Settlement:
         """The end of an attempt whose drain was killed: it may have been sent, and no answer is known."""
@@ -109,6 +109,18 @@ class Attempts:
                 ending = left_open(entry, delivery, record, policy, letter)
                 return replace(ending, counted=counted(delivery.endpoint, policy))
 
+    def _crashed(self, entry: Entry, delivery: Delivery, bug: Exception) -> Settlement:
+        """Our own mistake: the delivery is kept, with the place that failed. It may have been sent before."""
+        place = traceback.extract_tb(bug.__traceback__)[-1]
+        detail = f"{type(bug).__name__} in {place.name}, line {place.lineno}"
+        record = orjson.dumps({"endpoint": delivery.endpoint, "attempt": delivery.attempt, "outcome": detail})
+        if self._policy is WhenUnknown.SEND_AGAIN:
+            return buried(entry, delivery, record, DeadLetter.of(delivery, "internal_error", detail, {}))
+        # A dead letter is replayed by the thousand: one that must not be sent twice is looked at alone.
+        letter = DeadLetter.of(delivery, "unknown_outcome", f"{detail}, and it may have been sent", {})
+        counts = counted(delivery.endpoint, WhenUnknown.HOLD)
+        return replace(left_open(entry, delivery, record, WhenUnknown.HOLD, letter), counted=counts)
+
     def _count(self, endpoint: str, reply: Reply | Unreachable) -> str:
         answer = str(reply.status) if isinstance(reply, Reply) else "unreachable"
         self._metrics.attempted(self._lane.destination, endpoint, answer, reply.took.total_seconds())
@@ -141,14 +153,6 @@ def _bury_expired(entry: Entry, delivery: Delivery) -> Settlement:
     reason, detail = "expired", "it waited past its deadline and was not sent again"
     record = orjson.dumps({"endpoint": delivery.endpoint, "outcome": "dead letter", "reason": reason, "detail": detail})
     return buried(entry, delivery, record, DeadLetter.of(delivery, reason, detail, {}))
-
-
-def _bury_crashed(entry: Entry, delivery: Delivery, bug: Exception) -> Settlement:
-    """Our own mistake: the delivery is kept, with the place that failed."""
-    place = traceback.extract_tb(bug.__traceback__)[-1]
-    detail = f"{type(bug).__name__} in {place.name}, line {place.lineno}"
-    record = orjson.dumps({"endpoint": delivery.endpoint, "attempt": delivery.attempt, "outcome": detail})
-    return buried(entry, delivery, record, DeadLetter.of(delivery, "internal_error", detail, {}))
 
 
 def _bury_unreadable(entry: Entry, detail: str) -> Settlement:
