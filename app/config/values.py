@@ -33,7 +33,9 @@ _LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, a token
-_ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://[^/\s?#@]+", re.IGNORECASE)
+_ORIGIN: Final = re.compile(  # scheme, host or address in brackets, port
+    r"([a-z][a-z0-9+.-]*)://(?:[^/\s?#@:\[\]]+|\[[0-9a-f:.]+\])(?::(?:[1-9][0-9]{0,4}|\*))?", re.IGNORECASE
+)
 _USUAL_PORTS: Final = {"http": ":80", "https": ":443"}
 
 

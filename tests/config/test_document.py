@@ -176,6 +176,9 @@ MISTAKES: Final = [
     pytest.param('"https://shop', '"shop', 12, "web.origins.0", "scheme and a host", id="an origin without scheme"),
     pytest.param("shop.example", "shop.example/", 12, "web.origins.0", "no path", id="an origin with a path"),
     pytest.param("shop.example", "shop.example:443", 12, "web.origins.0", "without :443", id="an origin's usual port"),
+    pytest.param(
+        "shop.example", "shop.example:", 12, "web.origins.0", "scheme and a host", id="an origin's empty port"
+    ),
     pytest.param("shop.example", "schön.example", 12, "web.origins.0", "punycode", id="an origin in other letters"),
     pytest.param("X-Token", "X Token", 16, "hook.signing.header", "HTTP header", id="a header that is none"),
     pytest.param("scheme: header,", "scheme: md5,", 16, "hook.signing.scheme", "'segment'", id="one of several"),
