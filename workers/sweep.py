@@ -7,7 +7,7 @@ from typing import Any, Final
 import structlog
 from redis.exceptions import RedisError
 
-from app.attentive.client import Reply
+from app.attentive.token import works
 from app.delivery.backlog import lanes_to_wake
 from app.delivery.connection import why_unavailable
 from app.delivery.journal import trim_journals
@@ -81,9 +81,9 @@ async def resume_held(desk: Desk, *, now: float) -> None:
         if (client := desk.client(name)) is None:  # the configuration has lost it this moment
             continue
         reply = await client.who_am_i()
-        works = isinstance(reply, Reply) and 200 <= reply.status < 300
-        log.info("destination.asked", destination=name, works=works)
-        if works:
+        good = works(reply)
+        log.info("destination.asked", destination=name, works=good)
+        if good:
             await desk.redis.delete(hold)
             continue
         pause = min(probe.pause_s * 2, LONGEST_PROBE_S)

@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from app import __version__
-from app.config.topology import Loaded
+from app.config.topology import Loaded, Topology
 from app.delivery.backlog import calls_waiting, lanes_to_wake
 from app.delivery.connection import open_redis, why_unavailable
 from app.delivery.wake import DRAIN
@@ -37,6 +37,7 @@ from workers.deletions import TIMEOUT, work_off
 from workers.desk import Desk
 from workers.drain import SLICE, drain
 from workers.sweep import sweep
+from workers.tokens import TokenCheck
 
 FINISH_WITHIN: Final = timedelta(seconds=8)  # of a stop: what is under way to Attentive by then is settled
 _AGAIN_AFTER_S: Final = 1.0
@@ -73,7 +74,8 @@ async def run_worker(settings: Settings) -> None:
     redis = open_redis(settings.redis_url.get_secret_value())
     registry = CollectorRegistry()
     desk = Desk.open(redis, settings, loaded.topology, DeliveryMetrics(registry))
-    reload = _reload(settings, loaded, desk, registry)
+    tokens = TokenCheck(lambda: desk.clients)
+    reload = _reload(settings, loaded, desk, tokens, registry)
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, desk.stopping.set)
@@ -89,19 +91,25 @@ async def run_worker(settings: Settings) -> None:
         await warn_unless_durable(redis, required=settings.require_durable_redis)
         calm_garbage_collection()
         log.info("worker.started", version=__version__, lanes=len(desk.lanes), config=loaded.sha256[:12])
+        tokens.begin()
         async with reload.watching():
             while not desk.stopping.is_set():
                 await _work(settings, desk)
+    await tokens.end()
     await desk.close()
     await redis.aclose(close_connection_pool=True)
     log.info("worker.stopped")
 
 
-def _reload(settings: Settings, loaded: Loaded, desk: Desk, registry: CollectorRegistry) -> Reload:
+def _reload(settings: Settings, loaded: Loaded, desk: Desk, tokens: TokenCheck, registry: CollectorRegistry) -> Reload:
+    def use(topology: Topology) -> None:
+        desk.renew(topology)
+        tokens.begin()
+
     return Reload(
         loaded,
         load=settings.loaded_again,
-        use=desk.renew,
+        use=use,
         waiting=lambda names: calls_waiting(desk.redis, lanes_of(names)),
         metrics=ConfigMetrics(registry),
     )
@@ -198,7 +206,8 @@ def __getattr__(name: str) -> Any:
     loaded, registry = settings.loaded(), CollectorRegistry()
     redis = open_redis(settings.redis_url.get_secret_value())
     desk = Desk.open(redis, settings, loaded.topology, DeliveryMetrics(registry))
-    reload, watching = _reload(settings, loaded, desk, registry), contextlib.AsyncExitStack()
+    tokens, watching = TokenCheck(lambda: desk.clients), contextlib.AsyncExitStack()
+    reload = _reload(settings, loaded, desk, tokens, registry)
 
     async def take_over_signals(_ctx: dict[str, Any]) -> None:
         main_task = asyncio.current_task()
@@ -207,11 +216,13 @@ def __getattr__(name: str) -> Any:
         async def stop() -> None:
             desk.stopping.set()
             await watching.aclose()
+            await tokens.end()
             await desk.finish(FINISH_WITHIN)
             main_task.cancel()
 
         for signum in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signum, lambda: asyncio.ensure_future(stop()))
         await watching.enter_async_context(reload.watching())
+        tokens.begin()
 
     return type("WorkerSettings", (), arq_options(settings, desk) | {"on_startup": staticmethod(take_over_signals)})

@@ -93,6 +93,10 @@ class AttentiveClient:
         """Ask whose token this is: 200 with the company as JSON, or 401. It says nothing about the token's scopes."""
         return await self._call("GET", "/v1/me", None)
 
+    async def probe(self, method: str, path: str, body: bytes | None) -> Reply | Unreachable:
+        """Make a call that can never be acted on, to see how it is refused; see token.py."""
+        return await self._call(method, path, body)
+
     async def subscriptions(self, contact: str, value: str) -> Reply | Unreachable:
         """Ask what a `contact` ("phone" or "email") is subscribed to. Nobody is written to."""
         return await self._call("GET", f"{ELIGIBILITY.path}?{urlencode({contact: value})}", None)

@@ -1,25 +1,18 @@
 """`attentive-gateway destinations`: how each Attentive account is, whether its token works, and ending a hold."""
 
-import asyncio
-from typing import Annotated
-
-import orjson
 import typer
 from rich.table import Table
 
-from app import __version__
-from app.attentive.client import AttentiveClient, Reply
+from app.commands import tokens
 from app.commands.common import Operator, fail, out, with_redis
+from app.commands.tokens import DestinationName
 from app.delivery.backlog import lane_depths
 from app.delivery.books import read_books
 from app.delivery.keys import DestinationKeys
-from app.masking import mask_text
-from app.settings import load_settings
 from app.topology import all_lanes
 
 commands = typer.Typer(no_args_is_help=True, help="Look after the Attentive accounts that events go to.")
-
-Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="this destination; else all")]
+commands.command("test")(tokens.ask_whose_tokens)
 
 
 @commands.command("list")
@@ -46,46 +39,8 @@ def list_destinations() -> None:
     out.print(with_redis(work))
 
 
-@commands.command("test")
-def ask_whose_token(name: Name = None) -> None:
-    """Ask Attentive whose token each destination has. Nothing is changed and nobody is written to."""
-    topology = load_settings().topology()
-    wanted = [name] if name is not None else list(topology.destinations)
-    if name is not None and name not in topology.destinations:
-        fail(f"there is no destination {name!r}; there are: {', '.join(topology.destinations)}", 2)
-
-    async def ask(one: str) -> tuple[bool, str]:
-        destination = topology.destinations[one]
-        client = AttentiveClient(
-            destination.base_url,
-            destination.api_token.get_secret_value(),
-            user_agent=f"attentive-gateway/{__version__}",
-        )
-        try:
-            reply = await client.who_am_i()
-        finally:
-            await client.close()
-        if not isinstance(reply, Reply):
-            return False, reply.reason
-        if not 200 <= reply.status < 300:
-            return False, f"Attentive answered {reply.status}: {mask_text(reply.body[:200].decode(errors='replace'))}"
-        try:
-            company = orjson.loads(reply.body).get("companyName", "an unnamed company")
-        except (orjson.JSONDecodeError, AttributeError):
-            company = "an answer that cannot be read"
-        return True, f"the token belongs to {company}"
-
-    good = True
-    for one in wanted:
-        works, said = asyncio.run(ask(one))
-        good = good and works
-        out.print(f"{one}: {'works' if works else 'does not work'}, {said}", markup=False, highlight=False)
-    if not good:
-        raise typer.Exit(1)
-
-
 @commands.command("resume")
-def resume(name: Name = None) -> None:
+def resume(name: DestinationName = None) -> None:
     """End all holds of a destination and its endpoints now."""
 
     async def work(operator: Operator) -> int:

@@ -1,5 +1,6 @@
 """Attentive strict, silent or refusing: the gateway keeps limits, stops hammering, and comes back by itself."""
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -143,3 +144,29 @@ def test_a_missing_scope_holds_only_its_endpoint_until_an_operator_resumes(gatew
     resumed = gateway.run("destinations", "resume", "acme")
     assert resumed.stdout.strip() == "1 holds ended"
     all_arrive_once(gateway, ids)
+
+
+def test_a_token_that_is_refused_when_a_worker_starts_is_told_and_stops_nothing(gateway: Stack) -> None:
+    key = f"{gateway.sandbox.url}/_sandbox/keys/sandbox"
+    gateway.stop("worker")
+    assert gateway.http.patch(key, json={"revoked": True}).status_code == 200
+    gateway.start("worker")
+    wait_until(lambda: "destination.token_refused" in gateway.log("worker"), "it is told")
+    assert gateway.http.patch(key, json={"revoked": False}).status_code == 200
+    all_arrive_once(gateway, send(gateway, 3))
+
+
+def test_a_scope_that_is_needed_and_missing_fails_the_test_of_the_token(gateway: Stack) -> None:
+    key = f"{gateway.sandbox.url}/_sandbox/keys/sandbox"
+    scopes = gateway.http.patch(key, json={}).json()["scopes"]
+    try:
+        for lost, status in (("identity:write", 1), ("privacy_requests:write", 0)):
+            gateway.http.patch(key, json={"scopes": [scope for scope in scopes if scope != lost]})
+            tested = gateway.run("destinations", "test", "--json")
+            found = {each["scope"]: each for each in json.loads(tested.stdout)["scopes"]}
+            assert (tested.returncode, found[lost]["found"]) == (status, "missing")
+            assert {scope for scope, each in found.items() if each["found"] != "yes"} == {lost}
+        assert found["identity:write"]["needed_for"] == ["identity"]
+        assert found["privacy_requests:write"]["needed_for"] == []
+    finally:
+        gateway.http.patch(key, json={"scopes": scopes})

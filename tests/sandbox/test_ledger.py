@@ -108,3 +108,10 @@ async def test_reading_calls_are_in_the_ledger_too(client: httpx.AsyncClient) ->
     await client.get("/v1/subscriptions", params={"email": EMAIL})
     (call,) = await ledger(client)
     assert (call["method"], call["body"], call["journey"]) == ("GET", None, None)
+
+
+async def test_whose_key_it_is_is_counted_and_no_call_about_anybody(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/v1/me")).status_code == 200
+    counted = await summary(client)
+    assert (counted["calls"], counted["accepted"]) == ({"/v1/me": {"200": 1}}, 0)
+    assert await ledger(client) == []
