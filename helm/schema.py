@@ -70,7 +70,8 @@ POD: Final = {
     "terminationGracePeriodSeconds": integer(10),
     "resources": ANY,
     "strategy": ANY,
-    "podDisruptionBudget": of(enabled=FLAG, maxUnavailable={"anyOf": [integer(0), string(pattern="^[0-9]+%$")]}),
+    # Of 0, no node with such a pod could ever be drained.
+    "podDisruptionBudget": of(enabled=FLAG, maxUnavailable={"anyOf": [integer(1), string(pattern="^([1-9][0-9]?|100)%$")]}),
     "topologySpread": ANYS,
     "startupProbe": PROBE,
     "livenessProbe": PROBE,

@@ -6,7 +6,7 @@ import pytest
 
 from tests.helm.cases import CASES
 from tests.helm.conftest import Render
-from tests.helm.release import Json, Release, component_of, containers
+from tests.helm.release import Json, Release, component_of, containers, selects
 
 OURS: Final = ("gateway", "worker", "redis", "post-event")
 
@@ -88,6 +88,14 @@ class TestWithANetworkPolicy:
         (rule,) = release("network policy").one("NetworkPolicy", component)["spec"]["ingress"]
         assert rule["ports"] == [{"port": port, "protocol": "TCP"}]
         assert rule["from"]
+
+    def test_a_helm_test_reaches_the_gateways_whoever_else_may(self, release: Render) -> None:
+        rendered = release("network policy")
+        (rule,) = rendered.one("NetworkPolicy", "gateway")["spec"]["ingress"]
+        (pod,) = [each for each in rendered.all("Pod") if component_of(each) == "test"]
+        assert [
+            peer for peer in rule["from"] if "podSelector" in peer and selects(peer["podSelector"]["matchLabels"], pod)
+        ]
 
     def test_and_the_trial_redis_everybody_meets_there(self, release: Render) -> None:
         rendered = release("network policy and trial")

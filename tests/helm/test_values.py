@@ -41,6 +41,22 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         worker_scaling(keda={"targetSeconds": 60}),
         "targetSeconds': maximum: got 60, want 10",
     ),
+    "a budget that lets no node be drained": (
+        {"gateway": {"podDisruptionBudget": {"maxUnavailable": 0}}},
+        "at '/gateway/podDisruptionBudget/maxUnavailable': minimum: got 0, want 1",
+    ),
+    "such a budget as a share": (
+        {"worker": {"podDisruptionBudget": {"maxUnavailable": "0%"}}},
+        "at '/worker/podDisruptionBudget/maxUnavailable': '0%' does not match pattern",
+    ),
+    "a gateway that is killed before it has stopped": (
+        {"gateway": {"preStopSeconds": 25}},
+        "gateway.terminationGracePeriodSeconds: a stop takes up to 35 s, and would be cut short",
+    ),
+    "more pods at least than at most": (
+        worker_scaling(minReplicas=20),
+        "worker.autoscaling: minReplicas is more than maxReplicas",
+    ),
     "an autoscaler that does not exist": (worker_scaling(kind="vpa"), "one of 'auto', 'keda', 'hpa'"),
     "an ingress without a host": ({"ingress": {"enabled": True}}, "ingress.hosts: name at least one host"),
     "a route without a gateway": ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs: name the Gateway"),

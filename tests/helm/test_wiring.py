@@ -11,7 +11,7 @@ from app.ingest.auth import WriteKeys
 from tests.fakes import pages
 from tests.helm.cases import CASES
 from tests.helm.conftest import Render
-from tests.helm.release import Json, Release, selects
+from tests.helm.release import Json, Release, component_of, selects
 from workers.worker import FINISH_WITHIN
 
 OPENAPI: Final[Json] = yaml.safe_load(
@@ -136,6 +136,12 @@ def test_a_pod_has_time_for_its_whole_stop(release: Render, component: str, wait
     sleep_s = int(container["lifecycle"]["preStop"]["exec"]["command"][1]) if waits else 0
     assert pod["terminationGracePeriodSeconds"] >= sleep_s + LONGEST_STOP_S + 5
     assert ("lifecycle" in container) is waits, "no proxy sends to a worker"
+
+
+def test_the_log_of_a_helm_test_can_still_be_read_when_it_has_passed(release: Render) -> None:
+    """With `hook-succeeded`, `helm test --logs` ends with "pod not found" (Helm's issue 9098)."""
+    (pod,) = [each for each in release("default").all("Pod") if component_of(each) == "test"]
+    assert pod["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation"
 
 
 def test_one_image_and_the_command_says_what_it_is(release: Render) -> None:

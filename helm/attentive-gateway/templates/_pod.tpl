@@ -143,6 +143,13 @@ affinity:
 {{- define "gateway.deployment" -}}
 {{- $root := .root -}}
 {{- $values := .values -}}
+{{- $stop := add 10 (default 0 .preStopSeconds) -}}
+{{- if lt (int64 $values.terminationGracePeriodSeconds) (int64 $stop) -}}
+{{- fail (printf "%s.terminationGracePeriodSeconds: a stop takes up to %d s, and would be cut short" .component $stop) -}}
+{{- end -}}
+{{- if and $values.autoscaling.enabled (gt (int64 $values.autoscaling.minReplicas) (int64 $values.autoscaling.maxReplicas)) -}}
+{{- fail (printf "%s.autoscaling: minReplicas is more than maxReplicas" .component) -}}
+{{- end -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
