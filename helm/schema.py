@@ -71,7 +71,9 @@ POD: Final = {
     "resources": ANY,
     "strategy": ANY,
     # Of 0, no node with such a pod could ever be drained.
-    "podDisruptionBudget": of(enabled=FLAG, maxUnavailable={"anyOf": [integer(1), string(pattern="^([1-9][0-9]?|100)%$")]}),
+    "podDisruptionBudget": of(
+        enabled=FLAG, maxUnavailable={"anyOf": [integer(1), string(pattern="^([1-9][0-9]?|100)%$")]}
+    ),
     "topologySpread": ANYS,
     "startupProbe": PROBE,
     "livenessProbe": PROBE,
