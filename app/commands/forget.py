@@ -23,6 +23,7 @@ from app.masking import mask_text
 
 LOOK_EVERY_S: Final = 0.5
 NOBODY_AT_IT_S: Final = 15.0
+ID_CHARS: Final = 24
 
 receipts = typer.Typer(no_args_is_help=True, help="Show what became of deletions. No receipt says whom it was about.")
 
@@ -160,6 +161,9 @@ async def _all(operator: Operator, destination: str | None) -> list[tuple[str, D
 
 def _table(found: Sequence[tuple[str, Deletion]]) -> Table:
     table = Table("Id", "Destination", "Asked (UTC)", "Reference", "State", "Removed", "Unsubscribed", "Delete request")
+    table.columns[0].no_wrap, table.columns[0].min_width = True, ID_CHARS  # `show` wants it whole, in any terminal
+    for column in table.columns[1:]:
+        column.overflow = "fold"
     for name, deletion in found:
         removed = receipt(name, deletion)["removed"]
         waits_for = deletion.facts.get("waits_for")

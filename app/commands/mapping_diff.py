@@ -164,8 +164,12 @@ def _body(sent: Delivery | None) -> Any:
 
 
 def _calls(trial: Trial) -> dict[str, Delivery]:
-    deliveries = trial.decision.deliveries if isinstance(trial.decision, Forward) else ()
-    return {sent.endpoint: sent for sent in deliveries}
+    """By endpoint; of several to one, such as two opt-ins, the second and further ones with their number."""
+    calls: dict[str, Delivery] = {}
+    for sent in trial.decision.deliveries if isinstance(trial.decision, Forward) else ():
+        before = sum(each.endpoint == sent.endpoint for each in calls.values())
+        calls[f"{sent.endpoint} {before + 1}" if before else sent.endpoint] = sent
+    return calls
 
 
 def _differences(place: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:

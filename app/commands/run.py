@@ -19,6 +19,7 @@ import typer
 from app.children import start_child, stop_child
 from app.commands.common import Operator, fail, out, running_file, with_redis
 from app.commands.samples import SAMPLES, show_samples
+from app.commands.tokens import say_whose_tokens
 from app.delivery.books import read_books
 from app.embedded import NoRedis, embedded_redis
 from app.reload import terminal_is_gone
@@ -68,6 +69,8 @@ def run(
                 show_samples(samples or SAMPLES, gateway, key)
             elif not sandbox:
                 out.print("Sample events are not posted to a real Attentive account (give --samples FILE to do so).")
+            if not sandbox:
+                say_whose_tokens(topology.destinations)
             _say_where(gateway, sandbox, parts)
             _watch(parts)
     except NoRedis as problem:

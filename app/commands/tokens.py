@@ -65,7 +65,13 @@ def ask_whose_tokens(
         raise typer.Exit(1)
 
 
-async def _tested(destination: Destination) -> Tested:
+def say_whose_tokens(destinations: Mapping[str, Destination]) -> None:
+    """One line for each destination: whether its token works, and whose it is."""
+    for name, destination in destinations.items():
+        _print(name, asyncio.run(_tested(destination, scopes=False)))
+
+
+async def _tested(destination: Destination, *, scopes: bool = True) -> Tested:
     needs = needed_scopes(destination)
     token = destination.api_token.get_secret_value()
     client = AttentiveClient(destination.base_url, token, user_agent=f"attentive-gateway/{__version__}")
@@ -73,9 +79,12 @@ async def _tested(destination: Destination) -> Tested:
         reply = await client.who_am_i()
         if not works(reply):
             return Tested(False, _why_not(reply), needs)
+        said = f"the token belongs to {company(reply)}"
+        if not scopes:
+            return Tested(True, said, needs)
         replies = await asyncio.gather(*(client.probe(each.method, each.path, each.body) for each in PROBES.values()))
-        scopes = {scope: held(probe, got) for (scope, probe), got in zip(PROBES.items(), replies, strict=True)}
-        return Tested(True, f"the token belongs to {company(reply)}", needs, scopes)
+        found = {scope: held(probe, got) for (scope, probe), got in zip(PROBES.items(), replies, strict=True)}
+        return Tested(True, said, needs, found)
     finally:
         await client.close()
 
@@ -128,8 +137,9 @@ def _facts(name: str, tested: Tested) -> dict[str, Any]:
 
 def _print(name: str, tested: Tested) -> None:
     verdict = "works" if tested.works else "does not work"
-    out.print(f"{name}: {verdict}, {tested.said}", markup=False, highlight=False, soft_wrap=True)
-    if not tested.works:
+    style = None if tested.works else "red"
+    out.print(f"{name}: {verdict}, {tested.said}", style=style, markup=False, highlight=False, soft_wrap=True)
+    if not tested.scopes:
         return
     table = Table("Scope", "Has it", "Needed for", box=box.SIMPLE_HEAD, pad_edge=False)
     for scope, found in tested.scopes.items():

@@ -310,6 +310,15 @@ class TestDiff:
             {"at": "custom-event.properties.result", "old": None, "new": 1},
         ]
 
+    def test_tells_two_calls_to_one_endpoint_apart(self, run: Run, config: Path, events: Path) -> None:
+        rules = "subscriptions: {opt_in: [{event: Quiz Finished, sign_up_source: 'a'}, {event: Quiz Finished, "
+        rules += "sign_up_source: 'b'}]}\n    other_events:"
+        old = self.changed(config, ("other_events:", rules)).rename(config.with_name("old.yaml"))
+        new = self.changed(config, ("other_events:", rules.replace("'a'", "'c'")))
+        facts = json.loads(run("diff", old, new, events, "--json", "--destination", "acme").stdout)
+        assert facts["destinations"]["acme"]["other subscribe call"] == 2
+        assert facts["examples"][0]["differences"] == [{"at": "subscribe.signUpSourceId", "old": "a", "new": "c"}]
+
     def test_shows_no_person_unless_asked(self, run: Run, config: Path, events: Path) -> None:
         new = self.changed(config, ("other_events:", "identifiers: {phone: []}\n    other_events:"))
         masked = run("diff", config, new, events, "--destination", "acme").stdout
