@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from app.attentive.client import AttentiveClient, Reply
-from app.attentive.token import company, works
+from app.attentive.token import owner, works
 
 log = structlog.get_logger()
 
@@ -50,7 +50,7 @@ class TokenCheck:
 async def _ask(name: str, client: AttentiveClient) -> None:
     reply = await client.who_am_i()
     if works(reply):
-        log.info("destination.token_works", destination=name, company=company(reply))
+        log.info("destination.token_works", destination=name, owner=owner(reply))
     elif isinstance(reply, Reply) and reply.status in (401, 403):
         log.error(
             "destination.token_refused",

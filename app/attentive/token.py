@@ -67,9 +67,14 @@ def works(reply: Reply | Unreachable) -> TypeGuard[Reply]:
     return isinstance(reply, Reply) and 200 <= reply.status < 300
 
 
-def company(reply: Reply) -> str:
-    """Whose token it is, by the same answer: its company, as people call it."""
+def owner(reply: Reply) -> str:
+    """Whose token it is, by the same answer: company and app, as people call them.
+
+    The app counts: an event type belongs to the one that sent it first, and starts no journey when another sends it.
+    """
     try:
-        return str(orjson.loads(reply.body).get("companyName", "an unnamed company"))
+        told = orjson.loads(reply.body)
+        company, app = (told.get(field) for field in ("companyName", "applicationName"))
     except (orjson.JSONDecodeError, AttributeError):
         return "an answer that cannot be read"
+    return f"{company or 'an unnamed company'}{f', app {app}' if app else ''}"

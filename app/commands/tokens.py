@@ -13,7 +13,7 @@ from rich.table import Table
 from app import __version__
 from app.attentive.client import AttentiveClient, Reply, Unreachable
 from app.attentive.endpoints import ELIGIBILITY, PRIVACY_DELETE, SUBSCRIBE, UNSUBSCRIBE
-from app.attentive.token import PROBES, Held, company, held, works
+from app.attentive.token import PROBES, Held, held, owner, works
 from app.commands.common import fail, out
 from app.config.destination import Destination
 from app.delivery.unknown import WhenUnknown, default_policy
@@ -79,7 +79,7 @@ async def _tested(destination: Destination, *, scopes: bool = True) -> Tested:
         reply = await client.who_am_i()
         if not works(reply):
             return Tested(False, _why_not(reply), needs)
-        said = f"the token belongs to {company(reply)}"
+        said = f"the token belongs to {owner(reply)}"
         if not scopes:
             return Tested(True, said, needs)
         replies = await asyncio.gather(*(client.probe(each.method, each.path, each.body) for each in PROBES.values()))

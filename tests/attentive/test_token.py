@@ -5,7 +5,7 @@ import pytest
 
 from app.attentive.client import AttentiveClient, Reply, Unreachable
 from app.attentive.endpoints import ELIGIBILITY, ENDPOINTS
-from app.attentive.token import PROBES, Held, company, held, works
+from app.attentive.token import PROBES, Held, held, owner, works
 from app.sandbox import RunningSandbox, running_sandbox
 
 KEY = "sandbox-token"
@@ -57,7 +57,8 @@ def test_nothing_is_claimed_that_the_answer_does_not_say(reply: Reply | Unreacha
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        pytest.param(b'{"companyName":"Northpeak"}', "Northpeak", id="named"),
+        pytest.param(b'{"companyName":"Northpeak","applicationName":"Shop"}', "Northpeak, app Shop", id="both named"),
+        pytest.param(b'{"companyName":"Northpeak","applicationName":null}', "Northpeak", id="no app named"),
         pytest.param(b"{}", "an unnamed company", id="not named"),
         pytest.param(b"[]", "an answer that cannot be read", id="another form"),
         pytest.param(b"<html>", "an answer that cannot be read", id="no JSON"),
@@ -66,4 +67,4 @@ def test_nothing_is_claimed_that_the_answer_does_not_say(reply: Reply | Unreacha
 def test_whose_token_it_is(body: bytes, expected: str) -> None:
     reply = Reply(200, body)
     assert works(reply)
-    assert company(reply) == expected
+    assert owner(reply) == expected
