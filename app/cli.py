@@ -3,8 +3,9 @@
 import asyncio
 import signal
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
+import structlog
 import typer
 import uvicorn
 
@@ -30,23 +31,28 @@ from app.sandbox.keys import DEFAULT_KEY
 from app.settings import load_settings
 from app.supervisor import supervise
 
+log = structlog.get_logger()
+
+RUN: Final = "Run it"
+CARE: Final = "Look after it"
+
 cli = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,  # they could hold personal data
     help="Segment-style events in, Attentive calls out.",
 )
-cli.command()(run.run)
-cli.command()(trace.trace)
-cli.command()(forget.forget)
-cli.command()(settings.settings)
+cli.command(rich_help_panel=RUN)(run.run)
+cli.command(rich_help_panel=CARE)(trace.trace)
+cli.command(rich_help_panel=CARE)(forget.forget)
+cli.command(rich_help_panel=CARE)(settings.settings)
 cli.command(hidden=True)(openapi.openapi)
-cli.add_typer(dead_letters.commands, name="dead-letters")
-cli.add_typer(unknown_outcomes.commands, name="unknown-outcomes")
-cli.add_typer(attributes.commands, name="attributes")
-cli.add_typer(forget.receipts, name="receipts")
-cli.add_typer(destinations.commands, name="destinations")
-cli.add_typer(mapping.commands, name="mapping")
+cli.add_typer(dead_letters.commands, name="dead-letters", rich_help_panel=CARE)
+cli.add_typer(unknown_outcomes.commands, name="unknown-outcomes", rich_help_panel=CARE)
+cli.add_typer(attributes.commands, name="attributes", rich_help_panel=CARE)
+cli.add_typer(forget.receipts, name="receipts", rich_help_panel=CARE)
+cli.add_typer(destinations.commands, name="destinations", rich_help_panel=CARE)
+cli.add_typer(mapping.commands, name="mapping", rich_help_panel=CARE)
 
 STOP_WITHIN_S = 8  # of a stop: the gateway answers what it holds
 
@@ -59,19 +65,21 @@ def top(version: Annotated[bool, typer.Option("--version", help="print the versi
         raise typer.Exit
 
 
-@cli.command()
+@cli.command(rich_help_panel=RUN)
 def serve(
     host: Annotated[str | None, typer.Option(help="address to listen on [GATEWAY_HOST]")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="port to listen on [GATEWAY_PORT]")] = None,
     workers: Annotated[int, typer.Option(min=1, help="processes")] = 1,
 ) -> None:
-    """Run the HTTP gateway alone."""
+    """Run the HTTP gateway alone. All its settings are variables: see `attentive-gateway settings`."""
     ignore_hang_ups()
     ours = load_settings()
     ours.topology()  # a mistake is said here once, not by every process
     set_up_logging(ours.log_level, ours.log_format, component="gateway")
     if ours.require_durable_redis:
         asyncio.run(check_redis(ours))
+    address = f"{host or ours.host}:{ours.port if port is None else port}"
+    log.info("gateway.starting", address=address, processes=workers)
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn stops on it, then raises it again: we leave with 0
     options: dict[str, Any] = {
         "host": host or ours.host,
@@ -92,15 +100,19 @@ def serve(
         supervise(uvicorn.Config("app.main:app_from_environment", **options))
 
 
-@cli.command()
+@cli.command(rich_help_panel=RUN)
 def worker() -> None:
-    """Run one worker alone: it sends what waits to Attentive."""
+    """Run one worker alone: it sends what waits to Attentive.
+
+    All its settings are variables: see `attentive-gateway settings`. Its health and metrics are pages of
+    GATEWAY_WORKER_HOST and GATEWAY_WORKER_PORT.
+    """
     from workers.worker import main as run_worker  # its imports are not needed by the other commands
 
     run_worker()
 
 
-@cli.command()
+@cli.command(rich_help_panel=RUN)
 def sandbox(
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="port to listen on; 0: any")] = 8090,

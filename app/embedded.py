@@ -103,6 +103,14 @@ def _probe(path: Path) -> RedisBinary | None:
     return RedisBinary(path, tuple(map(int, version.groups()))) if version else None
 
 
+def not_writable(data: Path, failure: OSError) -> str:
+    """What is said when nothing can be kept in `data`."""
+    return (
+        f"nothing can be written in {data} ({failure.strerror}): choose another --data folder; "
+        "in a container, mount a volume there"
+    )
+
+
 @contextlib.contextmanager
 def _only_user_of(data: Path) -> Iterator[None]:
     """Two servers on one append-only file would ruin it."""
@@ -110,10 +118,7 @@ def _only_user_of(data: Path) -> Iterator[None]:
         data.mkdir(parents=True, exist_ok=True)
         lock = (data / ".lock").open("w")
     except OSError as failure:
-        raise NoRedis(
-            f"nothing can be written in {data} ({failure.strerror}): choose another --data folder; "
-            "in a container, mount a volume there"
-        ) from None
+        raise NoRedis(not_writable(data, failure)) from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -166,13 +166,15 @@ async def warn_unless_durable(redis: Redis, *, required: bool) -> None:
     try:
         durability = await check_durability(redis)
     except RedisError as failure:
-        reason = why_unavailable(failure)
+        reason, error = why_unavailable(failure), str(failure)[:200]
         if required:
-            raise BadSettings(f"GATEWAY_REQUIRE_DURABLE_REDIS: Redis cannot be asked ({reason})") from None
-        log.error("redis.unreachable_at_start", reason=reason)
+            raise BadSettings(f"GATEWAY_REQUIRE_DURABLE_REDIS: Redis cannot be asked ({reason}: {error})") from None
+        log.error("redis.unreachable_at_start", reason=reason, error=error, hint="is GATEWAY_REDIS_URL right?")
         return
     for problem in durability.problems:
         log.warning("redis.not_durable", problem=problem, version=durability.version)
+    if not durability.maxmemory:
+        log.warning("redis.no_maxmemory", hint="set it, so that events are refused before its machine is out of memory")
     if durability.problems and required:
         raise BadSettings("GATEWAY_REQUIRE_DURABLE_REDIS: Redis may lose events: " + "; ".join(durability.problems))
 
@@ -190,7 +192,8 @@ async def _refuse(_request: Request, error: Exception) -> JSONResponse:
     """Unknown paths and methods, in the body shape that trackers survive."""
     assert isinstance(error, HTTPException)  # noqa: S101 - Starlette calls it with nothing else
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-    answer = _json(Refused(error.status_code, code, str(error.detail)))
+    told = "there is nothing at this path; /docs tells what there is" if error.status_code == 404 else str(error.detail)
+    answer = _json(Refused(error.status_code, code, told))
     answer.headers.update(error.headers or {})
     return answer
 

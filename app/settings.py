@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.config.files import stamp
 from app.config.topology import Loaded, Topology, load_file
-from app.config.values import ATTENTIVE_URL, BadSettings, BaseUrl, Region, read_secret, sentence
+from app.config.values import ATTENTIVE_URL, BadSettings, BaseUrl, Region, read_secret, sentence, usable_secret
 from app.redis_url import parse_redis_url
 
 DEFAULT_DESTINATION: Final = "attentive"
@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     @field_validator("write_key", "api_token")
     @classmethod
     def _not_blank(cls, secret: SecretStr | None) -> SecretStr | None:
-        return secret if secret and secret.get_secret_value().strip() else None
+        return usable_secret(secret) if secret and secret.get_secret_value().strip() else None
 
     def topology(self) -> Topology:
         """Sources and destinations, from the file or from the single-account variables. Raises BadSettings."""

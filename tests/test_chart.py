@@ -103,6 +103,10 @@ def published() -> dict[str, set[str]]:
     return series | {metrics.redis_up(True).name: set()}
 
 
+def test_no_counter_has_a_second_series_of_when_it_was_made() -> None:
+    assert [name for name in published() if name.endswith("_created")] == []
+
+
 @pytest.mark.parametrize(
     "query", [*QUERIES, *re.findall(r'"expr" \((.+)\)', ALERTS), re.findall(r"\$held := (.+)", ALERTS)[0]]
 )

@@ -76,6 +76,7 @@ def test_text_is_masked(text: str, masked: str) -> None:
             "",
             "delivered",
             "HTTP 503",
+            "listening on 127.0.0.1:8080",
             "line 1, column 24",
             "150 calls a second",
             "properties.products[1]: no usable price",

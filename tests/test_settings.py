@@ -111,6 +111,16 @@ class TestTheEnvironment:
         settings = load_settings()
         assert (settings.write_key, settings.api_token) == (None, None)
 
+    @pytest.mark.parametrize("variable", ["GATEWAY_WRITE_KEY", "ATTENTIVE_API_TOKEN"])
+    @pytest.mark.parametrize("value", ["…", "s3cr\net"], ids=["no ASCII", "two lines"])
+    def test_may_not_hold_a_secret_that_no_header_can_carry(
+        self, variable: str, value: str, environment: Environment
+    ) -> None:
+        environment({"GATEWAY_WRITE_KEY": KEY, "ATTENTIVE_API_TOKEN": TOKEN, variable: value})
+        with pytest.raises(BadSettings) as mistake:
+            load_settings().topology()
+        assert str(mistake.value) == f"{variable}: must be printable ASCII on one line"
+
     def test_cannot_be_changed_afterwards(self) -> None:
         settings = load_settings()
         with pytest.raises(ValidationError):

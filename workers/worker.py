@@ -90,7 +90,9 @@ async def run_worker(settings: Settings) -> None:
     async with _health_pages(settings, observed):
         await warn_unless_durable(redis, required=settings.require_durable_redis)
         calm_garbage_collection()
-        log.info("worker.started", version=__version__, lanes=len(desk.lanes), config=loaded.sha256[:12])
+        pages = f"{settings.worker_host}:{settings.worker_port}"
+        started = {"version": __version__, "lanes": len(desk.lanes), "config": loaded.sha256[:12], "pages": pages}
+        log.info("worker.started", **started)
         tokens.begin()
         async with reload.watching():
             while not desk.stopping.is_set():
@@ -124,8 +126,8 @@ async def _work(settings: Settings, desk: Desk) -> None:
         await asyncio.wait({main, stop}, return_when=asyncio.FIRST_COMPLETED)
         if main.done() and not desk.stopping.is_set():
             failure = main.exception()
-            reason = why_unavailable(failure) if isinstance(failure, RedisError) else repr(failure)
-            log.warning("worker.interrupted", reason=reason)
+            reason = why_unavailable(failure) if isinstance(failure, RedisError) else type(failure).__name__
+            log.warning("worker.interrupted", reason=reason, error=str(failure)[:200])
             if isinstance(failure, OutOfMemoryError):
                 await _drain_without_arq(desk)
             with contextlib.suppress(TimeoutError):

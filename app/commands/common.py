@@ -20,6 +20,7 @@ from app.delivery.connection import open_redis, why_unavailable
 from app.settings import Settings, load_settings
 
 T = TypeVar("T")
+NOT_TOLD: Final = "not told"  # in place of a secret of the local run
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 out = Console()
@@ -48,7 +49,7 @@ class Operator:
 
 def with_redis(work: Callable[[Operator], Awaitable[T]]) -> T:
     """Run `work` with Redis at hand. A Redis that does not answer ends the command with one line."""
-    _join_local_run()
+    join_local_run()
     settings = load_settings()
     topology = settings.topology()
 
@@ -62,7 +63,7 @@ def with_redis(work: Callable[[Operator], Awaitable[T]]) -> T:
     try:
         return asyncio.run(run())
     except RedisError as failure:
-        fail(f"Redis does not answer ({why_unavailable(failure)}): is GATEWAY_REDIS_URL right?")
+        fail(f"Redis cannot be used ({why_unavailable(failure)}: {failure}): is GATEWAY_REDIS_URL right?")
 
 
 def running_file(data: Path) -> Path:
@@ -70,7 +71,7 @@ def running_file(data: Path) -> Path:
     return data / "running.json"
 
 
-def _join_local_run() -> None:
+def join_local_run() -> None:
     """Where nothing else is set, speak to the gateway that `run` has started from this folder."""
     file = running_file(Path("data"))
     if "GATEWAY_REDIS_URL" in os.environ or not file.exists():

@@ -67,7 +67,8 @@ def list_letters(
         return
     listing.print_table()
     sums = ", ".join(f"{count:,} {reason}" for reason, count in listing.reasons.most_common())
-    out.print(f"{listing.reasons.total():,} dead letters: {sums}", markup=False)
+    number = listing.reasons.total()
+    out.print(f"{number:,} dead letter{'s' if number != 1 else ''}: {sums}", markup=False)
 
 
 @commands.command("show")

@@ -79,23 +79,25 @@ class Listing:
         for letter in self.first:
             out.out(orjson.dumps(summary(letter)).decode(), highlight=False)
 
-    def print_table(self) -> None:
-        """For people."""
-        one = Column("Id", no_wrap=True)  # `show` and `replay` want it whole
-        table = Table(one, "Since (UTC)", "Destination", "Endpoint", "Event", "Message id", "Reason", "Tries", "Last")
+    def table(self) -> Table:
+        """For people, on a terminal of 80 columns too."""
+        one = Column("Id\nsince (UTC)", no_wrap=True)  # `show` and `replay` want it whole
+        folded = [Column(head, overflow="fold") for head in ("Lane", "Event\nmessage id", "Reason\nlast answer")]
+        table = Table(one, *folded, "Tries", show_lines=True)
         for letter in self.first:
+            last = letter.last_answer.get("answer") or letter.last_answer.get("status") or letter.detail
             table.add_row(
-                letter.id,
-                f"{letter.died_at:%m-%d %H:%M:%S}",
-                letter.destination,
-                letter.endpoint or "-",
-                summary(letter)["event"],
-                letter.message_id,
-                letter.reason,
+                f"{letter.id}\n{letter.died_at:%Y-%m-%d %H:%M}",
+                f"{letter.destination}\n{letter.endpoint or '-'}",
+                f"{summary(letter)['event']}\n{letter.message_id}",
+                f"{letter.reason}\n{str(last)[:80]}",
                 str(letter.attempts),
-                str(letter.last_answer.get("answer") or letter.last_answer.get("status") or letter.detail)[:80],
             )
-        out.print(table)
+        return table
+
+    def print_table(self) -> None:
+        """The same, with a word about those that are not shown."""
+        out.print(self.table())
         if self.reasons.total() > len(self.first):
             out.print(f"The first {len(self.first):,} of {self.reasons.total():,} are shown.")
 

@@ -17,11 +17,11 @@ import httpx
 import typer
 
 from app.children import start_child, stop_child
-from app.commands.common import Operator, fail, out, running_file, with_redis
+from app.commands.common import NOT_TOLD, Operator, fail, out, running_file, with_redis
 from app.commands.samples import SAMPLES, show_samples
 from app.commands.tokens import say_whose_tokens
 from app.delivery.books import read_books
-from app.embedded import NoRedis, embedded_redis
+from app.embedded import NoRedis, embedded_redis, not_writable
 from app.reload import terminal_is_gone
 from app.sandbox.keys import DEFAULT_KEY
 from app.settings import SECRET_VARIABLES, load_settings
@@ -56,10 +56,9 @@ def run(
         with ExitStack() as stack:
             if not os.environ.get("GATEWAY_REDIS_URL"):
                 os.environ["GATEWAY_REDIS_URL"] = stack.enter_context(_started("Redis", embedded_redis(data)))
-            data.mkdir(parents=True, exist_ok=True)
             sandbox = _complete_environment()
             topology = load_settings().topology()
-            stack.enter_context(_announced(data))
+            stack.enter_context(_announced(data, sandbox))
             _say_what_waits()
             parts = list(_start_parts(stack, data, sandbox, gateway, ("--host", host, "--port", str(port))))
             _wait_until_ready(parts)
@@ -122,14 +121,22 @@ def _started(name: str, context: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def _announced(data: Path) -> Iterator[None]:
-    """Tell operator commands in other terminals where this run is. They need no secret, so none is written."""
-    names = ("GATEWAY_REDIS_URL", "GATEWAY_CONFIG", "GATEWAY_WRITE_KEY", "ATTENTIVE_API_TOKEN")
+def _announced(data: Path, sandbox: str | None) -> Iterator[None]:
+    """Tell operator commands in other terminals where this run is. They need no secret, so none is written.
+
+    The sandbox's token is none.
+    """
+    names = ("GATEWAY_REDIS_URL", "GATEWAY_CONFIG", "GATEWAY_WRITE_KEY", "ATTENTIVE_API_TOKEN", "ATTENTIVE_BASE_URL")
     told = {name: os.environ[name] for name in names if os.environ.get(name)}
-    told |= {name: "not told" for name in told if name in SECRET_VARIABLES and name != "GATEWAY_REDIS_URL"}
+    kept_back = {*SECRET_VARIABLES} - {"GATEWAY_REDIS_URL"} - ({"ATTENTIVE_API_TOKEN"} if sandbox else set())
+    told |= {name: NOT_TOLD for name in told if name in kept_back}
     file = running_file(data)
-    file.touch(mode=0o600)
-    file.write_text(json.dumps(told), encoding="utf-8")
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(told), encoding="utf-8")
+    except OSError as failure:
+        fail(not_writable(data, failure))
     try:
         yield
     finally:

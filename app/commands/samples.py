@@ -81,7 +81,8 @@ def _read_steps(stories: dict[str, _Story]) -> None:
 def _table(stories: list[_Story]) -> Table:
     table = Table(title="Sample events", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("Event", "Decision", "Endpoint", "Answer"):
-        table.add_column(column, overflow="fold", no_wrap=column != "Decision")
+        folds = column == "Decision"  # between its words, also on a terminal of 80 columns
+        table.add_column(column, overflow="fold", no_wrap=not folds, min_width=12 if folds else None)
     for story in stories:
         facts = story.received
         decision = {"forward": "forward", "drop": "drop", "dead letter": "dead letter"}.get(

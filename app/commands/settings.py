@@ -131,6 +131,7 @@ class _Row:
     name: str
     default: str
     description: str
+    secret: bool
     field: str
 
 
@@ -169,8 +170,7 @@ def environment_name(field: str, info: FieldInfo) -> str:
 def _rows(model: type[BaseModel], name_of: Any) -> Iterator[_Row]:
     for field, info in model.model_fields.items():
         name = name_of(field, info)
-        secret = " *(secret)*" if name in SECRET_VARIABLES else ""
-        yield _Row(name, _default(info), (info.description or "") + secret, field)
+        yield _Row(name, _default(info), info.description or "", name in SECRET_VARIABLES, field)
 
 
 def _default(info: FieldInfo) -> str:
@@ -200,4 +200,5 @@ def _yaml(value: Any) -> str:
 def _markdown(first: str, rows: Iterator[_Row]) -> Iterator[str]:
     yield f"| {first} | Default | Meaning |\n|---|---|---|\n"
     for row in rows:
-        yield f"| `{row.name}` | {row.default} | {row.description} |\n"
+        secret = " *(secret)*" if row.secret else ""
+        yield f"| `{row.name}` | {row.default} | {row.description}{secret} |\n"

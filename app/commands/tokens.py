@@ -1,6 +1,7 @@
 """`attentive-gateway destinations test`: whether each account's token works, whose it is, and which scopes it has."""
 
 import asyncio
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
@@ -14,7 +15,7 @@ from app import __version__
 from app.attentive.client import AttentiveClient, Reply, Unreachable
 from app.attentive.endpoints import ELIGIBILITY, PRIVACY_DELETE, SUBSCRIBE, UNSUBSCRIBE
 from app.attentive.token import PROBES, Held, held, owner, works
-from app.commands.common import fail, out
+from app.commands.common import NOT_TOLD, fail, join_local_run, out
 from app.config.destination import Destination
 from app.delivery.unknown import WhenUnknown, default_policy
 from app.masking import mask_text
@@ -50,6 +51,9 @@ def ask_whose_tokens(
 
     Exit status 1: a token does not work, or lacks a scope that the destination needs.
     """
+    join_local_run()
+    if os.environ.get("ATTENTIVE_API_TOKEN") == NOT_TOLD:
+        fail("the gateway that runs here tells its token to nobody: set ATTENTIVE_API_TOKEN in this terminal too", 2)
     destinations = load_settings().topology().destinations
     if name is not None and name not in destinations:
         fail(f"there is no destination {name!r}; there are: {', '.join(destinations)}", 2)

@@ -76,7 +76,8 @@ def _one_or_more(given: Any) -> Any:
     return (given,) if isinstance(given, str) else given
 
 
-def _given(secret: SecretStr) -> SecretStr:
+def usable_secret(secret: SecretStr) -> SecretStr:
+    """Without what surrounds it. Raises ValueError when it is empty or cannot be sent."""
     text = secret.get_secret_value().strip()
     if not text:
         raise ValueError("must not be empty")
@@ -111,7 +112,7 @@ def _origin(origin: str) -> str:
     return origin
 
 
-Secret = Annotated[SecretStr, AfterValidator(_given)]
+Secret = Annotated[SecretStr, AfterValidator(usable_secret)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Region = Annotated[str, AfterValidator(_region)]
 Name = Annotated[str, AfterValidator(_name)]

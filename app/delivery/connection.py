@@ -15,7 +15,15 @@ from redis.asyncio.sentinel import (
     SentinelManagedConnection,
     SentinelManagedSSLConnection,
 )
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
 from app.redis_url import Sentinels, parse_redis_url
 
@@ -27,7 +35,9 @@ class QueueUnavailable(Exception):  # noqa: N818 - it becomes a 503, after which
     """Redis cannot take events now. `reason` is a stable code."""
 
     def __init__(self, reason: str) -> None:
-        """`reason`: redis_unreachable, redis_full, redis_read_only, redis_not_replicated or redis_error."""
+        """`reason`: redis_unreachable, redis_denied (who we say we are), redis_full, redis_read_only,
+        redis_not_replicated or redis_error.
+        """
         super().__init__(reason)
         self.reason = reason
 
@@ -97,6 +107,10 @@ def _packed(command: tuple[Any, ...]) -> bytes:
 def why_unavailable(failure: RedisError) -> str:
     """The stable code for a failed write."""
     match failure:
+        case AuthenticationError() | AuthorizationError() | NoPermissionError():  # the first two are ConnectionErrors
+            return "redis_denied"
+        case RedisError(__cause__=AuthenticationError()):  # as redis-py tells it of a Unix socket
+            return "redis_denied"
         case OutOfMemoryError():
             return "redis_full"
         case ReadOnlyError():
@@ -115,6 +129,7 @@ class Durability:
 
     version: str
     problems: tuple[str, ...]
+    maxmemory: int  # bytes; 0: no limit
 
 
 async def check_durability(redis: Redis) -> Durability:
@@ -129,7 +144,7 @@ async def check_durability(redis: Redis) -> Durability:
     version = str(info.get("redis_version", "unknown"))
     if _major_minor(version) < (6, 2):
         problems.append(f"it is version {version}: 6.2 is the oldest that works")
-    return Durability(version, tuple(problems))
+    return Durability(version, tuple(problems), int(info.get("maxmemory", 0)))
 
 
 def _major_minor(version: str) -> tuple[int, int]:

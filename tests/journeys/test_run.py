@@ -144,6 +144,35 @@ def test_what_stops_it_is_said_in_one_line(
     assert "Traceback" not in run.text()
 
 
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path, url: str) -> None:
+    """Also where nothing is kept in it but the logs, for Redis is elsewhere."""
+    (tmp_path / "data").touch()
+    run = Run(tmp_path, GATEWAY_REDIS_URL=url)
+    assert run.process.wait(60) == 1
+    assert run.text().startswith(f"attentive-gateway: nothing can be written in {tmp_path / 'data'} (")
+    assert "Traceback" not in run.text()
+
+
+@pytest.mark.timeout(120)
+def test_in_another_terminal_the_sandboxs_token_can_be_tested_and_a_real_one_is_not_told(tmp_path: Path) -> None:
+    def test_tokens(run: Run) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "app.cli", "destinations", "test"]
+        environment = run.environment | {"PYTHONPATH": str(ROOT)}
+        for secret in ("ATTENTIVE_API_TOKEN", "ATTENTIVE_BASE_URL"):
+            environment.pop(secret, None)
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    with Run(tmp_path, "--no-samples") as run:
+        answer = test_tokens(run)
+        assert answer.stdout.startswith("attentive: works, the token belongs to sandbox-company"), answer.stderr
+        assert run.interrupt() == 0
+    nobody = f"http://127.0.0.1:{free_port()}"
+    with Run(tmp_path, ATTENTIVE_API_TOKEN="real-token", ATTENTIVE_BASE_URL=nobody) as run:
+        assert "real-token" not in (tmp_path / "data" / "running.json").read_text()
+        assert "set ATTENTIVE_API_TOKEN in this terminal too" in test_tokens(run).stderr
+        assert run.interrupt() == 0
+
+
 def test_a_port_in_use_is_said_in_one_line(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
