@@ -14,6 +14,9 @@ from app.delivery.marks import Kind, mark
 from app.delivery.said import who
 
 ID_CHARS: Final = 8  # an id this long is looked for everywhere; a shorter one, such as 42, only where ids stand
+_SENT_CHARS: Final = (
+    100  # of an identifier, Attentive's most: a longer one was never sent, and spoils what stands beside it
+)
 _ID_FIELDS: Final = "userId|previousId|anonymousId|clientUserId|user_id|customer_id"
 _ADDRESS: Final = re.compile(r"\s*[^@\s]+@[^@\s]+\s*")
 _E164: Final = re.compile(r"\+[1-9]\d{6,14}")
@@ -134,7 +137,8 @@ def _written_phone(e164: str) -> str:
 
 
 def _rows(*columns: Iterable[str]) -> Iterable[tuple[str | None, ...]]:
-    return zip_longest(*(sorted(column) for column in columns))
+    """One identifier of each column that has one left, of those that Attentive can know."""
+    return zip_longest(*(sorted(value for value in column if len(value) <= _SENT_CHARS) for column in columns))
 
 
 def _present(fields: Mapping[str, str | None]) -> dict[str, Any]:
