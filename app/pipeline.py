@@ -132,8 +132,8 @@ def decide(
     notes = [*withheld, *found.notes]
     if (identity := found.identity) is None:
         return Drop(DropReason.UNUSABLE_IDENTITY if found.named else DropReason.NO_IDENTITY, tuple(notes))
-    if apart:
-        identity = contact_alone(identity, plan.identity.primary)
+    if apart and (identity := contact_alone(identity, plan.identity.primary)) is None:
+        return Drop(DropReason.JOIN_HELD, tuple(notes))
     if not identity.has(plan.identity.primary):
         return Drop(DropReason.NO_PRIMARY_IDENTIFIER, tuple(notes))
     rules = plan.catalogue.rules_for(event)

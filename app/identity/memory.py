@@ -133,7 +133,11 @@ def with_memory(found: Extraction, remembered: Facts, rules: IdentityRules) -> E
     return Extraction(changed(identity, **added), named=True, notes=(*found.notes, *notes))
 
 
-def contact_alone(identity: Identity, primary: Primary) -> Identity:
-    """The person by one contact, and by nothing that could tie it to another: the primary one, or else the address."""
-    by_phone = primary == "phone" or identity.email is None
-    return Identity(phone=identity.phone) if by_phone else Identity(email=identity.email)
+def contact_alone(identity: Identity, primary: Primary) -> Identity | None:
+    """The person by one contact, and by nothing that could tie it to another: the primary one, or else the address.
+
+    None where no such contact is known.
+    """
+    if primary != "phone" and identity.email is not None:
+        return Identity(email=identity.email)
+    return None if identity.phone is None else Identity(phone=identity.phone)

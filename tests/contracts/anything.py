@@ -79,11 +79,12 @@ FLAGGED: Final = st.sampled_from([CARD, {"password": "hunter2-secret"}, [CARD], 
 
 @st.composite
 def events(draw: st.DrawFn, *, flagged: bool = False) -> Raw:
-    """An event of somebody, and in a property that is no id, perhaps, what the privacy guard withholds."""
+    """An event of somebody, and in a property and a trait that are no ids, perhaps, what the guard withholds."""
     event: Raw = draw(ANY_EVENT)
     event["traits"] = event.get("traits", {}) | draw(st.sampled_from(NAMED))
     if flagged:
         event["properties"]["note"] = draw(FLAGGED)
+        event["traits"]["note"] = draw(FLAGGED)
     return event
 
 
@@ -205,6 +206,19 @@ SUBSCRIPTIONS: Final = st.fixed_dictionaries(
         "opt_out": st.lists(st.sampled_from(OPT_OUTS), max_size=2),
     },
 )
+WITHHOLD: Final = st.sampled_from(["redact", "drop_field", "drop_event"])
+PRIVACY: Final = st.fixed_dictionaries(
+    {},
+    optional={
+        "card_number": WITHHOLD,
+        "secret": WITHHOLD,
+        "deny": st.lists(st.sampled_from(["properties.price", "traits.email", "context.traits.*", "properties.*"])),
+        "denied": WITHHOLD,
+        "allow": st.lists(st.sampled_from(["traits.firstName", "properties.products.price", "traits.note"])),
+        "not_allowed": WITHHOLD,
+        "id_names": st.just([]),
+    },
+)
 DESTINATIONS: Final[st.SearchStrategy[dict[str, Any]]] = st.fixed_dictionaries(
     {"api_token": st.just("token")},
     optional={
@@ -213,7 +227,20 @@ DESTINATIONS: Final[st.SearchStrategy[dict[str, Any]]] = st.fixed_dictionaries(
         "attributes": ATTRIBUTES,
         "mapping": MAPPING,
         "subscriptions": SUBSCRIPTIONS,
+        "privacy": PRIVACY,
         "other_events": st.booleans() | st.just(["Boot Fitting Booked"]),
     },
 )
 KNOWN_ATTRIBUTES: Final = st.dictionaries(ATTRIBUTE_NAMES, st.sampled_from(KINDS), max_size=8)
+REMEMBERED: Final = st.fixed_dictionaries(  # what memory may know of the person
+    {},
+    optional={
+        "email": st.just("known@example.com"),
+        "phone": st.just("+442071838750"),
+        "client_user_id": st.just("customer-7"),
+        "shopify_id": st.just("778"),
+        "klaviyo_id": st.just("01HY"),
+        "custom.username": st.just("ada"),
+        "custom.gone": st.just("of a name that is no longer in the settings"),
+    },
+)

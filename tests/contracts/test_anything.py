@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from app.attentive.endpoints import BY_NAME
 from app.config.destination import Destination
@@ -14,7 +15,7 @@ from app.pipeline import Decision, Forward, Plan, decide
 from app.segment.events import parse_event
 from app.topology import plan_of
 from tests.builders import EMAIL, NOW, Raw, about, decided, identify, track
-from tests.contracts.anything import CARD, DESTINATIONS, FLAGGED_EVENTS, KNOWN_ATTRIBUTES
+from tests.contracts.anything import CARD, DESTINATIONS, FLAGGED_EVENTS, KNOWN_ATTRIBUTES, REMEMBERED
 from tests.contracts.attentive_contract import Contract, vendor_folder
 
 FOLDER: Final = vendor_folder()
@@ -23,7 +24,7 @@ FORBIDDEN: Final = frozenset("\"'(){}[]\\|,")
 IDENTIFIERS: Final = frozenset({"user", "identifiers", "externalIdentifiers"})
 
 
-def judged(raw: Raw, plan: Plan, attributes: dict[str, str]) -> Decision:
+def judged(raw: Raw, plan: Plan, attributes: dict[str, str], remembered: dict[str, str], *, apart: bool) -> Decision:
     """As the door does it: the guard, then the rest."""
     inspected = plan.guard.inspect(raw, orjson.dumps(raw))
     return decide(
@@ -34,6 +35,8 @@ def judged(raw: Raw, plan: Plan, attributes: dict[str, str]) -> Decision:
         received_at=NOW,
         findings=inspected.findings,
         attributes=attributes,
+        remembered=remembered,
+        apart=apart,
     )
 
 
@@ -59,14 +62,22 @@ def faults(value: Any, path: str = "", *, identifiers: bool = False) -> Iterator
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(raw=FLAGGED_EVENTS, destination=DESTINATIONS, attributes=KNOWN_ATTRIBUTES)
-def test_every_call_keeps_the_contracts(raw: Raw, destination: dict[str, Any], attributes: dict[str, str]) -> None:
+@given(
+    raw=FLAGGED_EVENTS,
+    destination=DESTINATIONS,
+    attributes=KNOWN_ATTRIBUTES,
+    remembered=REMEMBERED,
+    apart=st.booleans(),
+)
+def test_every_call_keeps_the_contracts(
+    raw: Raw, destination: dict[str, Any], attributes: dict[str, str], remembered: dict[str, str], apart: bool
+) -> None:
     raw["messageId"] = raw.get("messageId", "").strip() or "message-1"  # without one, each gets its own
     plan = plan_of(Destination.model_validate(destination))
-    before = copy.deepcopy((raw, attributes))
-    decision = judged(raw, plan, attributes)
-    assert (raw, attributes) == before, "what comes in is not changed"
-    assert judged(raw, plan, attributes) == decision, "the same event, the same calls"
+    before = copy.deepcopy((raw, attributes, remembered))
+    decision = judged(raw, plan, attributes, remembered, apart=apart)
+    assert (raw, attributes, remembered) == before, "what comes in is not changed"
+    assert judged(raw, plan, attributes, remembered, apart=apart) == decision, "the same event, the same calls"
     for sent in decision.deliveries if isinstance(decision, Forward) else ():
         body, path = orjson.loads(sent.body), BY_NAME[sent.endpoint].path
         assert [error for contract in CONTRACTS for error in contract.errors("POST", path, body)] == []

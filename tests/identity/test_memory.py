@@ -195,7 +195,9 @@ class TestWhatIsTold:
         ),
         pytest.param(Identity(None, PHONE, "7"), "any", Identity(phone=PHONE), id="else the number"),
         pytest.param(Identity(EMAIL, PHONE, "7"), "phone", Identity(phone=PHONE), id="the one that the account wants"),
+        pytest.param(Identity(EMAIL, None, "7"), "phone", None, id="none where that one is not known"),
+        pytest.param(Identity(None, None, "7"), "any", None, id="none where no contact is known"),
     ],
 )
-def test_who_is_kept_apart_goes_by_one_contact(identity: Identity, primary: Primary, alone: Identity) -> None:
+def test_who_is_kept_apart_goes_by_one_contact(identity: Identity, primary: Primary, alone: Identity | None) -> None:
     assert contact_alone(identity, primary) == alone
