@@ -31,7 +31,12 @@ def mask_text(text: str) -> str:
 
 
 PERSONAL: Final = frozenset(
-    {"traits", "user", "identifiers", "attributes", "email", "phone", "userId", "previousId", "username", "ip"}
+    {
+        *("traits", "user", "identifiers", "externalIdentifiers", "customIdentifiers", "attributes"),
+        *("email", "phone", "userId", "previousId", "anonymousId", "clientUserId", "shopifyId", "klaviyoId"),
+        *("username", "ip"),
+        "custom-attributes",  # a call to this endpoint: its properties are those of a person
+    }
 )
 
 

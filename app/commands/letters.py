@@ -169,11 +169,12 @@ async def paced(letters: AsyncIterator[DeadLetter], rate: float | None) -> Async
 
 def whole(letter: DeadLetter, *, reveal: bool) -> dict[str, Any]:
     """All of a letter: what is known of it, the call and the original event, masked unless revealed."""
-    content = {
-        "call": None if letter.body is None else orjson.loads(letter.body),
-        "original": orjson.loads(letter.event),
-    }
-    return summary(letter) | (content if reveal else mask_personal(content))
+    call = None if letter.body is None else orjson.loads(letter.body)
+    original = orjson.loads(letter.event)
+    if not reveal:
+        (call,) = mask_personal({letter.endpoint: call}).values()
+        original = mask_personal(original)
+    return summary(letter) | {"call": call, "original": original}
 
 
 def confirm(question: str, *, agreed: bool) -> None:

@@ -1,5 +1,6 @@
 """`attentive-gateway mapping diff`: what a new configuration would change, on events that were recorded."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from app.topology import plan_of
 
 _SAME: Final = "the same"
 _PLAIN: Final[Mapping[str, Any]] = {"markup": False, "highlight": False, "soft_wrap": True}
+_STEP: Final = re.compile(r"[.\[]")  # between the names in a place
 _BIG: Final = 1_000_000  # bytes, from which on progress is shown
 
 
@@ -231,4 +233,4 @@ def _print(comparison: Comparison, only: Mapping[str, list[str]], *, reveal: boo
 
 
 def _shown(place: str, value: Any, *, reveal: bool) -> Any:
-    return value if reveal else mask_personal(value, personal=not PERSONAL.isdisjoint(place.split(".")))
+    return value if reveal else mask_personal(value, personal=not PERSONAL.isdisjoint(_STEP.split(place)))

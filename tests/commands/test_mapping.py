@@ -326,6 +326,25 @@ class TestDiff:
         assert "4155550132" not in masked
         assert "4155550132" in run("diff", config, new, events, "--reveal", "--destination", "acme").stdout
 
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            pytest.param("other_events:", "attributes: {endpoint: v1}\n    other_events:", id="v1 attributes"),
+            pytest.param(
+                "other_events:", "identifiers: {custom: {n: traits.plan}}\n    other_events:", id="custom ids"
+            ),
+        ],
+    )
+    def test_shows_no_person_whatever_the_call(
+        self, old: str, new: str, run: Run, config: Path, tmp_path: Path
+    ) -> None:
+        events = tmp_path / "people.ndjson"
+        person = {"email": "ada@example.com", "username": "countess", "plan": "gold-4711", "firstName": "Augusta"}
+        events.write_text(json.dumps(identify(person, userId="u-1")))
+        masked = run("diff", config, self.changed(config, (old, new)), events, "--destination", "acme")
+        assert (masked.exit_code, "***" in masked.stdout) == (1, True)
+        assert [trace for trace in person.values() if trace in masked.stdout] == []
+
     def test_names_destinations_that_are_in_one_file_alone(self, run: Run, config: Path, events: Path) -> None:
         new = self.changed(config, ("beta", "gamma"))
         found = run("diff", config, new, events)
