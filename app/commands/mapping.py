@@ -1,6 +1,7 @@
 """`attentive-gateway mapping`: what becomes of events, shown, checked and tried before it goes live."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from app.commands.trial import chosen, destinations_of, topology_of, tried, what
 from app.commands.trial_report import print_trial, trial_facts
 from app.config.destination import Destination
 from app.config.document import BadFile
+from app.config.source import Source
 from app.config.topology import load_file
 from app.segment.events import InvalidEvent
 from app.topology import plan_of
@@ -63,8 +65,9 @@ def try_event(
 
     Exit status 1: the event would be refused at the door.
     """
-    name, account = _destination_for(config, destination, source)
-    plan = plan_of(account)
+    sender = None if source is None else _source(config, source)
+    name, account = _destination_for(config, destination if sender is None else sender.destination)
+    plan = replace(plan_of(account), deletions=sender is not None and sender.deletions)
     refused = False
     for raw in _events_in(event):
         try:
@@ -84,15 +87,17 @@ def try_event(
         raise typer.Exit(1)
 
 
-def _destination_for(config: Path | None, name: str | None, source: str | None) -> tuple[str, Destination]:
+def _source(config: Path | None, name: str) -> Source:
+    topology = topology_of(config)
+    if topology is None or name not in topology.sources:
+        known = f"; there are: {', '.join(topology.sources)}" if topology else " without a file"
+        fail(f"there is no source {name!r}{known}", 2)
+    return topology.sources[name]
+
+
+def _destination_for(config: Path | None, name: str | None) -> tuple[str, Destination]:
     """The one destination that an event goes to."""
     destinations = destinations_of(config)
-    if source is not None:
-        topology = topology_of(config)
-        if topology is None or source not in topology.sources:
-            known = f"; there are: {', '.join(topology.sources)}" if topology else " without a file"
-            fail(f"there is no source {source!r}{known}", 2)
-        name = topology.sources[source].destination
     if name is None and len(destinations) > 1:
         fail(f"say --destination or --source: there are {', '.join(destinations)}", 2)
     ((name, account),) = chosen(destinations, name or next(iter(destinations))).items()

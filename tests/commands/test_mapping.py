@@ -230,6 +230,15 @@ class TestTry:
         assert found.exit_code == status
         assert said in found.output
 
+    @pytest.mark.parametrize(("source", "decision"), [("web", "drop: deletion_not_allowed"), ("crm", "deletion")])
+    def test_a_deletion_is_what_its_source_may_ask_for(
+        self, source: str, decision: str, run: Run, config: Path
+    ) -> None:
+        config.write_text(CONFIG + "  crm: {write_key: crm-key, destination: acme, deletions: true}\n")
+        event = {"type": "delete", "userId": "u-1", "messageId": "m"}
+        tried = run("try", "--config", config, "--source", source, "--json", event=event)
+        assert json.loads(tried.stdout)["decision"] == decision
+
 
 EVENTS: Final = [
     QUIZ,
