@@ -27,7 +27,7 @@ _DELETION_STATUS: Final = "privacy_requests:read"
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class Findings:
     """What was found of one destination's token. `needs`: the scopes that its settings make use of, and what for."""
 
     works: bool
@@ -75,20 +75,20 @@ def say_whose_tokens(destinations: Mapping[str, Destination]) -> None:
         _print(name, asyncio.run(_tested(destination, scopes=False)))
 
 
-async def _tested(destination: Destination, *, scopes: bool = True) -> Tested:
+async def _tested(destination: Destination, *, scopes: bool = True) -> Findings:
     needs = needed_scopes(destination)
     token = destination.api_token.get_secret_value()
     client = AttentiveClient(destination.base_url, token, user_agent=f"attentive-gateway/{__version__}")
     try:
         reply = await client.who_am_i()
         if not works(reply):
-            return Tested(False, _why_not(reply), needs)
+            return Findings(False, _why_not(reply), needs)
         said = f"the token belongs to {owner(reply)}"
         if not scopes:
-            return Tested(True, said, needs)
+            return Findings(True, said, needs)
         replies = await asyncio.gather(*(client.probe(each.method, each.path, each.body) for each in PROBES.values()))
         found = {scope: held(probe, got) for (scope, probe), got in zip(PROBES.items(), replies, strict=True)}
-        return Tested(True, said, needs, found)
+        return Findings(True, said, needs, found)
     finally:
         await client.close()
 
@@ -127,7 +127,7 @@ def _uses(destination: Destination) -> Iterator[tuple[str, str]]:
         yield f"{PRIVACY_DELETE.scope} {_DELETION_STATUS}", "deletion"
 
 
-def _facts(name: str, tested: Tested) -> dict[str, Any]:
+def _facts(name: str, tested: Findings) -> dict[str, Any]:
     return {
         "destination": name,
         "works": tested.works,
@@ -139,7 +139,7 @@ def _facts(name: str, tested: Tested) -> dict[str, Any]:
     }
 
 
-def _print(name: str, tested: Tested) -> None:
+def _print(name: str, tested: Findings) -> None:
     verdict = "works" if tested.works else "does not work"
     style = None if tested.works else "red"
     out.print(f"{name}: {verdict}, {tested.said}", style=style, markup=False, highlight=False, soft_wrap=True)
