@@ -55,7 +55,6 @@ INPUT_AND_OUTPUT: Final = {
         "redis",
         "arq",
         "httpx",
-        "httpx_aiohttp",
         "aiohttp",
         "socket",
         "ssl",
@@ -169,9 +168,11 @@ def test_the_core_imports_nothing_that_touches_the_world(module: Module) -> None
     assert {name.partition(".")[0] for name in module.imports} & INPUT_AND_OUTPUT == set()
 
 
-def test_one_module_alone_speaks_http_to_others() -> None:
-    users = {module.name for module in modules() if "httpx" in {name.partition(".")[0] for name in module.imports}}
-    assert {name for name in users if not name.startswith(("app.sandbox", "app.commands"))} == {"app.attentive.client"}
+def test_one_module_alone_and_its_transport_speak_http_to_others() -> None:
+    libraries = {"httpx", "aiohttp"}
+    users = {module.name for module in modules() if libraries & {name.partition(".")[0] for name in module.imports}}
+    ours = {name for name in users if not name.startswith(("app.sandbox", "app.commands"))}
+    assert ours == {"app.attentive.client", "app.attentive.transport"}
 
 
 def test_the_core_can_be_loaded_without_any_of_the_edges() -> None:
