@@ -26,7 +26,8 @@ def mask_id(user_id: str) -> str:
 
 def mask_text(text: str) -> str:
     """Free text with every e-mail address and phone number in it masked."""
-    text = _EMAIL.sub(lambda found: mask_email(found[0]), text)
+    if "@" in text:
+        text = _EMAIL.sub(lambda found: mask_email(found[0]), text)
     return _PHONE.sub(lambda found: mask_phone(found[0]), text)
 
 

@@ -140,11 +140,17 @@ class DeliveryMetrics:
             buckets=(*_SECONDS, 60.0, 600.0, 3600.0, 43200.0, 86400.0),
             registry=registry,
         )
+        self._by_answer: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
 
     def attempted(self, destination: str, endpoint: str, answer: str, seconds: float) -> None:
         """One call was answered, or not."""
-        self._attempts.labels(destination, endpoint, answer).inc()
-        self._seconds.labels(endpoint).observe(seconds)
+        found = self._by_answer.get((destination, endpoint, answer))
+        if found is None:
+            found = self._attempts.labels(destination, endpoint, answer), self._seconds.labels(endpoint)
+            self._by_answer[destination, endpoint, answer] = found
+        attempts, took = found
+        attempts.inc()
+        took.observe(seconds)
 
     def delivered(self, age_s: float) -> None:
         """A delivery was accepted this long after its event came in."""

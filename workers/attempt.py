@@ -1,7 +1,6 @@
 """One attempt at one delivery: send, judge, and say how it ended. Redis is not touched here."""
 
 import traceback
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -18,6 +17,7 @@ from app.delivery.journal import answer_facts, attempt_record, check_record
 from app.delivery.outcome import Delivered, Hold, Outcome, RetryLater, Undeliverable, Unknown, judge
 from app.delivery.unknown import WhenUnknown, counted
 from app.metrics import DeliveryMetrics
+from app.value import changed
 
 _ORPHANED: Final = Unreachable("its worker stopped before the end was known", ambiguous=True)
 _ASK_AGAIN: Final = RetryLater(timedelta(), "Attentive is asked again")
@@ -73,7 +73,7 @@ class Attempts:
         now = datetime.now(UTC)
         outcome = judge(reply, delivery, now=now, policy=self._policy)
         self._observe(delivery, reply, outcome, now)
-        return replace(self._settlement(entry, delivery, reply, outcome), reply=reply)
+        return changed(self._settlement(entry, delivery, reply, outcome), reply=reply)
 
     async def _ask(self, entry: Entry, delivery: Delivery) -> Settlement:
         """Ask Attentive about one contact of a call that may have been acted on, in place of sending it."""
@@ -86,7 +86,7 @@ class Attempts:
             case Learned(left=left):
                 return done(entry, delivery, record) if left is None else retried(entry, left, record, timedelta())
             case outcome:  # an unknown outcome was counted when it came about
-                return replace(self._settlement(entry, delivery, reply, outcome), record=record, counted="")
+                return changed(self._settlement(entry, delivery, reply, outcome), record=record, counted="")
 
     def _settlement(self, entry: Entry, delivery: Delivery, reply: Reply | Unreachable, outcome: Outcome) -> Settlement:
         record = attempt_record(delivery, reply, outcome)
@@ -95,19 +95,19 @@ class Attempts:
                 return done(entry, delivery, record)
             case RetryLater(wait=wait, ambiguous=ambiguous):
                 counts = counted(delivery.endpoint, WhenUnknown.SEND_AGAIN) if ambiguous else ""
-                return replace(retried(entry, delivery, record, wait), counted=counts)
+                return changed(retried(entry, delivery, record, wait), counted=counts)
             case Hold():
                 return held(entry, delivery, record, outcome)
             case Undeliverable(reason=reason, detail=detail):
                 return buried(entry, delivery, record, DeadLetter.of(delivery, reason, detail, answer_facts(reply)))
             case Unknown(policy=WhenUnknown.CHECK):
                 waits = retried(entry, doubted(delivery), record, self._consent.check_after)
-                return replace(waits, counted=counted(delivery.endpoint, WhenUnknown.CHECK))
+                return changed(waits, counted=counted(delivery.endpoint, WhenUnknown.CHECK))
             case Unknown(policy=policy, reason=reason):
                 kept = policy is WhenUnknown.HOLD
                 letter = DeadLetter.of(delivery, "unknown_outcome", reason, answer_facts(reply)) if kept else None
                 ending = left_open(entry, delivery, record, policy, letter)
-                return replace(ending, counted=counted(delivery.endpoint, policy))
+                return changed(ending, counted=counted(delivery.endpoint, policy))
 
     def _crashed(self, entry: Entry, delivery: Delivery, bug: Exception) -> Settlement:
         """Our own mistake: the delivery is kept, with the place that failed. It may have been sent before."""
@@ -119,7 +119,7 @@ class Attempts:
         # A dead letter is replayed by the thousand: one that must not be sent twice is looked at alone.
         letter = DeadLetter.of(delivery, "unknown_outcome", f"{detail}, and it may have been sent", {})
         counts = counted(delivery.endpoint, WhenUnknown.HOLD)
-        return replace(left_open(entry, delivery, record, WhenUnknown.HOLD, letter), counted=counts)
+        return changed(left_open(entry, delivery, record, WhenUnknown.HOLD, letter), counted=counts)
 
     def _count(self, endpoint: str, reply: Reply | Unreachable) -> str:
         answer = str(reply.status) if isinstance(reply, Reply) else "unreachable"

@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -13,25 +13,26 @@ import httpx
 
 from app.attentive.endpoints import ELIGIBILITY, ENDPOINTS, PRIVACY_DELETE, Endpoint
 from app.attentive.transport import AiohttpTransport
+from app.value import Value
 
 ANSWER_BYTES: Final = 64 * 1024  # more of an answer is never read
 LONGEST_RETRY_AFTER: Final = timedelta(minutes=15)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Value, frozen=True, gc=False):
     """What Attentive answered. `body` is the first 64 KiB and may echo personal data: redact before showing it."""
 
+    personal: ClassVar = frozenset({"body"})
+
     status: int
-    body: bytes = field(default=b"", repr=False)
+    body: bytes = b""
     retry_after: timedelta | None = None
     limit: float | None = None  # x-ratelimit-limit: calls a second this endpoint allows now
     remaining: float | None = None  # x-ratelimit-remaining
     took: timedelta = timedelta()
 
 
-@dataclass(frozen=True, slots=True)
-class Unreachable:
+class Unreachable(Value, frozen=True, gc=False):
     """No whole answer came. `ambiguous`: the request had been sent, so Attentive may have acted on it."""
 
     reason: str

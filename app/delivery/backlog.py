@@ -4,9 +4,9 @@ import contextlib
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -21,6 +21,7 @@ from app.delivery.pace import FAILURES_TO_STOP, LONGEST_STOP, SHARE, Pace, feedb
 from app.delivery.said import Said, said
 from app.delivery.script import Argument, Script
 from app.delivery.unknown import UNKNOWN_ENDING, WhenUnknown
+from app.value import Value, changed
 
 LEASE: Final = timedelta(seconds=6)  # a dead worker's lanes are free after this; the sweep wakes them within a second
 INHERITED_AT_ONCE: Final = 1000
@@ -66,20 +67,21 @@ class Claim:
     lost: bool = False  # somebody else has the lane now: stop
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(Value, frozen=True, gc=False):
     """How one attempt ended, ready to be written."""
+
+    personal: ClassVar = frozenset({"entry", "record", "payload"})
 
     entry: Entry
     verb: str  # done | retry | held | dead | unknown
     event_key: bytes
     calls: int
     message_id: str
-    record: bytes = field(repr=False)  # JSON for the journal
+    record: bytes  # JSON for the journal
     ending: str = ""  # of a dead or unknown one: a field of the books
     counted: str = ""  # another field of the books that counts this
     due_ms: int = 0
-    payload: bytes = field(default=b"", repr=False)  # of what waits on, or of the letter that is kept
+    payload: bytes = b""  # of what waits on, or of the letter that is kept
     said: Said | None = None
     hold: Hold | None = None
     reply: Reply | Unreachable | None = None  # what it says of the pace
@@ -318,18 +320,18 @@ def retried(entry: Entry, delivery: Delivery, record: bytes, wait: timedelta) ->
     """Another attempt after `wait`."""
     due_ms = int((time.time() + wait.total_seconds()) * 1000)
     payload = delivery.next_attempt().to_json()
-    return replace(done(entry, delivery, record), verb="retry", due_ms=due_ms, payload=payload)
+    return changed(done(entry, delivery, record), verb="retry", due_ms=due_ms, payload=payload)
 
 
 def held(entry: Entry, delivery: Delivery, record: bytes, hold: Hold) -> Settlement:
     """The same attempt once more when the hold is over; its destination or endpoint waits with it."""
-    return replace(done(entry, delivery, record), verb="held", payload=delivery.to_json(), hold=hold)
+    return changed(done(entry, delivery, record), verb="held", payload=delivery.to_json(), hold=hold)
 
 
 def buried(entry: Entry, delivery: Delivery, record: bytes, letter: DeadLetter) -> Settlement:
     """Given up for good, and kept."""
     ending = f"dead:{letter.reason}"
-    return replace(done(entry, delivery, record), verb="dead", ending=ending, payload=letter.to_json())
+    return changed(done(entry, delivery, record), verb="dead", ending=ending, payload=letter.to_json())
 
 
 def left_open(
@@ -337,7 +339,7 @@ def left_open(
 ) -> Settlement:
     """Nobody knows whether Attentive acted on it: kept for review, or (None) left at that."""
     payload = b"" if letter is None else letter.to_json()
-    return replace(done(entry, delivery, record), verb="unknown", ending=UNKNOWN_ENDING[policy], payload=payload)
+    return changed(done(entry, delivery, record), verb="unknown", ending=UNKNOWN_ENDING[policy], payload=payload)
 
 
 def _payload(fields: Any) -> bytes:

@@ -6,7 +6,7 @@ those that follow a moment later are one too many. So each call keeps its place 
 which it can have arrived: its answer, less what an answer usually takes. On a steady road that is the moment it left.
 """
 
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from typing import Final
 
 from app.attentive.client import Reply, Unreachable
@@ -25,8 +25,9 @@ class LastSecond:
         self._began = now
         self._under_way: dict[int, float] = {}  # when each one left, by its number
         self._number = 0
-        # The latest moment at which each answered one can have arrived; those of the drain before left about evenly.
-        self._arrived = [now - ago_s - WINDOW_S * place / before for place in range(before)]
+        # The latest moment at which each answered one can have arrived, in order; those of the drain before left about
+        # evenly.
+        self._arrived = [now - ago_s - WINDOW_S * place / before for place in reversed(range(before))]
         self._answered: list[float] = []  # when their answers came
         self._usual_s = 0.0  # what an answer takes
         self._last = now  # when the last one came
@@ -43,7 +44,7 @@ class LastSecond:
         sent = self._under_way.pop(number)
         if reply is None:
             return
-        self._arrived.append(self._latest(sent, now))
+        insort(self._arrived, self._latest(sent, now))
         self._learn(min(now - sent, _LONGEST_S), now)
         self._answered.append(now)
         self._others = max(self._others, self._taken_by_others(reply, sent, now))
@@ -51,7 +52,7 @@ class LastSecond:
     def count(self, now: float) -> int:
         """How many calls may stand in Attentive's second, if it ended now."""
         begins = now - WINDOW_S
-        self._arrived = [moment for moment in self._arrived if moment > begins]
+        del self._arrived[: bisect_right(self._arrived, begins)]
         del self._answered[: bisect_right(self._answered, now - _LONGEST_S - WINDOW_S)]
         return len(self._arrived) + sum(self._latest(sent, now) > begins for sent in self._under_way.values())
 
