@@ -10,4 +10,4 @@ class Deletion(Frozen):
 
     unsubscribe: bool = Field(False, description="end the person's subscriptions first, without a text to them")
     request: bool = Field(False, description="file Attentive's delete request, and follow it to its end")
-    receipt_days: int = Field(730, ge=1, description="how long receipts are kept, without personal data")
+    receipt_days: int = Field(730, ge=1, le=36_500, description="how long receipts are kept, without personal data")

@@ -15,7 +15,7 @@ class DeliverySettings(Frozen):
     calls_per_second: Rate | None = Field(
         None, description="a ceiling for all endpoints of the account together, shared evenly; none is documented"
     )
-    patience_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+    patience_seconds: Annotated[float, Field(gt=0, le=365 * 86_400, allow_inf_nan=False)] = Field(
         60, description="what has waited this long gets a tenth of its endpoint's pace, whatever goes before it"
     )
     fresh_hours: Hours = Field(

@@ -166,6 +166,17 @@ MISTAKES: Final = [
         "at least 1",
         id="no channel",
     ),
+    pytest.param(
+        "limits: {identity: 20}", f"deletion: {{receipt_days: {10**30}}}", 5, "receipt_days", "36500", id="for ever"
+    ),
+    pytest.param(
+        "limits: {identity: 20}",
+        f"delivery: {{patience_seconds: {10**30}}}",
+        5,
+        "patience_seconds",
+        "31536000",
+        id="endless patience",
+    ),
     pytest.param("{identity: 20}", "{identities: 2}", 5, "acme.limits.identities", "mean identity?", id="an endpoint"),
     pytest.param("destination: acme\n    or", "destination: acne\n    or", 11, "web.destination", "acme", id="a name"),
     pytest.param("    destination: acme\n    or", "    or", 7, "sources.web.destination", "is required", id="missing"),
