@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     max_memory_share: float = Field(
         0.9, gt=0, le=1, description="share of Redis' maxmemory in use above which events are a 503"
     )
-    journal_entries: int = Field(100_000, ge=0, description="journal entries kept per destination")
+    journal_entries: int = Field(100_000, ge=0, le=10**9, description="journal entries kept per destination")
     dead_letter_days: float = Field(
         90,
         gt=0,
@@ -76,7 +76,10 @@ class Settings(BaseSettings):
         description="how long dead letters, and calls held for review, are kept; the oldest go first",
     )
     dead_letter_entries: int = Field(
-        1_000_000, ge=1, description="how many of each are kept per destination; a warning comes at 80 % of either"
+        1_000_000,
+        ge=1,
+        le=10**9,
+        description="how many of each are kept per destination; a warning comes at 80 % of either",
     )
     journal_hours: float = Field(72, gt=0, le=876_000, description="how long journal entries are kept")
     concurrency: int = Field(64, ge=1, le=1000, description="calls to Attentive under way at once, per lane and worker")

@@ -187,6 +187,12 @@ MISTAKES: Final = [
     pytest.param({"GATEWAY_DEFAULT_REGION": "1"}, "GATEWAY_DEFAULT_REGION", "two-letter", id="a calling code"),
     pytest.param({"GATEWAY_LOG_LEVEL": "LOUD"}, "GATEWAY_LOG_LEVEL", "'INFO'", id="a level that is none"),
     pytest.param({"GATEWAY_CONCURRENCY": "0"}, "GATEWAY_CONCURRENCY", "1", id="no concurrency"),
+    pytest.param(
+        {"GATEWAY_JOURNAL_ENTRIES": "1" + "0" * 20},
+        "GATEWAY_JOURNAL_ENTRIES",
+        "1000000000",
+        id="no Redis counts so far",
+    ),
     pytest.param({"GATEWAY_MAX_BODY_BYTES": "1MB"}, "GATEWAY_MAX_BODY_BYTES", "integer", id="a size with a unit"),
     pytest.param({"GATEWAY_JOURNAL_HOURS": "0"}, "GATEWAY_JOURNAL_HOURS", "greater than 0", id="no hours"),
     pytest.param({"GATEWAY_JOURNAL_HOURS": "inf"}, "GATEWAY_JOURNAL_HOURS", "876000", id="hours without end"),
