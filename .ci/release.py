@@ -35,7 +35,9 @@ def main() -> int:
     )
     parser.add_argument("version", help="such as 0.2.0")
     parser.add_argument("--dry-run", action="store_true", help="change nothing: print what would change")
-    parser.add_argument("--check", default="make test", metavar="COMMAND", help="must succeed first (%(default)s)")
+    parser.add_argument(
+        "--check", default="make test test-helm", metavar="COMMAND", help="must succeed first (%(default)s)"
+    )
     options = parser.parse_args()
     try:
         release(options.version, check=options.check, dry_run=options.dry_run)

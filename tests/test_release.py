@@ -101,7 +101,13 @@ def test_a_release_moves_what_is_new_writes_the_version_everywhere_commits_and_t
 def test_a_dry_run_shows_it_all_and_changes_nothing(copy: Copy) -> None:
     answer = copy.release(NEXT, ["--dry-run"])
     assert answer.returncode == 0, answer.stderr
-    for line in (f'+__version__ = "{NEXT}"', f"+ARG VERSION={NEXT}", f"+## {NEXT} - ", "First: make test", f"v{NEXT}"):
+    for line in (
+        f'+__version__ = "{NEXT}"',
+        f"+ARG VERSION={NEXT}",
+        f"+## {NEXT} - ",
+        "First: make test test-helm",
+        f"v{NEXT}",
+    ):
         assert line in answer.stdout
     assert copy.git("status", "--porcelain") == copy.git("tag", "--list") == ""
 

@@ -190,6 +190,18 @@ async def _serve(server: uvicorn.Server, settings: Settings) -> None:
         log.warning("worker.no_health_pages", address=address, hint="the port is in use: set GATEWAY_WORKER_PORT")
 
 
+async def _until_no_job_runs() -> None:
+    """arq's command ends with a traceback when a job, be it a look of some milliseconds, is cut short."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_END_WITHIN_S):
+            while jobs := [task for task in asyncio.all_tasks() if _runs_a_job(task)]:
+                await asyncio.wait(jobs)
+
+
+def _runs_a_job(task: "asyncio.Task[Any]") -> bool:
+    return getattr(task.get_coro(), "__qualname__", "") == "Worker.run_job"
+
+
 def main() -> None:
     """Run one worker from the environment."""
     ignore_hang_ups()
@@ -211,7 +223,9 @@ def __getattr__(name: str) -> Any:
     tokens, watching = TokenCheck(lambda: desk.clients), contextlib.AsyncExitStack()
     reload = _reload(settings, loaded, desk, tokens, registry)
 
-    async def take_over_signals(_ctx: dict[str, Any]) -> None:
+    async def take_over(_ctx: dict[str, Any]) -> None:
+        """The log, which arq's command sets up in its own way after this was read, and the signals."""
+        set_up_logging(settings.log_level, settings.log_format, component="worker")
         main_task = asyncio.current_task()
         assert main_task is not None  # noqa: S101 - arq runs start-up inside its main task
 
@@ -220,6 +234,7 @@ def __getattr__(name: str) -> Any:
             await watching.aclose()
             await tokens.end()
             await desk.finish(FINISH_WITHIN)
+            await _until_no_job_runs()
             main_task.cancel()
 
         for signum in (signal.SIGTERM, signal.SIGINT):
@@ -227,4 +242,4 @@ def __getattr__(name: str) -> Any:
         await watching.enter_async_context(reload.watching())
         tokens.begin()
 
-    return type("WorkerSettings", (), arq_options(settings, desk) | {"on_startup": staticmethod(take_over_signals)})
+    return type("WorkerSettings", (), arq_options(settings, desk) | {"on_startup": staticmethod(take_over)})

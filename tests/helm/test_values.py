@@ -164,6 +164,10 @@ class TestTheNotes:
         assert "http://attentive-gateway.default.svc/v1/track" in notes
         assert "helm test attentive-gateway" in notes
 
+    def test_tell_that_the_image_has_to_be_put_somewhere(self, release: Render) -> None:
+        assert f"Its image, attentive-gateway:{__version__}, is in no public registry" in release("default").notes
+        assert "registry" not in release("everything").notes
+
     def test_are_silent_about_a_secret_that_is_made(self, release: Render) -> None:
         for name in ("secret of the chart", "external secret"):
             assert "kubectl create secret" not in release(name).notes
