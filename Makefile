@@ -47,7 +47,7 @@ test-clients: $(DEV_READY) ## run the published trackers against the gateway (No
 	@bash tests/clients/install.sh
 	@$(BIN)/python -m pytest tests/clients $(ARGS)
 
-test-faults: $(DEV_READY) ## break everything under load, in a table of faults (some minutes)
+test-faults: $(DEV_READY) ## break everything under load, in a table of faults (under 10 minutes)
 	@$(BIN)/python -m pytest tests/faults/test_matrix.py $(ARGS)
 
 test-helm: $(DEV_READY) ## render the Helm chart with the real engine (Python 3.12 or newer needed, HELM_PYTHON names one)

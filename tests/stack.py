@@ -87,8 +87,8 @@ class Stack:
         )
 
     def __enter__(self) -> Self:
-        for name in ("redis", "gateway", "worker"):
-            self.start(name)
+        self.start("redis")
+        self.start("gateway", "worker")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -97,27 +97,33 @@ class Stack:
             if name in self.processes:
                 stop_child(self.processes[name])
 
-    def start(self, name: str) -> None:
-        """Start one of redis, gateway, worker, and wait until it is ready."""
-        commands = {
-            "redis": [
-                *self.redis_prefix,
-                str(self._redis.path),
-                *("--port", str(self.redis_port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
-                *("--appendonly", "yes", "--appendfsync", self._fsync, "--save", ""),
-            ],
-            "gateway": self.command("serve", "--port", str(self.gateway_port), "--workers", str(self._gateways)),
-            "worker": self.command("worker"),
-        }
+    def start(self, *names: str) -> None:
+        """Start some of redis, gateway and worker at the same time, and wait until they are ready."""
         ready = {
             "redis": self._redis_answers,
             "gateway": self.gateway_ready,
             "worker": lambda: self._ready(self.worker_port),
         }
-        self.processes[name] = start_child(
-            commands[name], log=self.folder / f"{name}.log", environment=self.environment
-        )
-        wait_until(ready[name], f"{name} is ready; see its log:\n{self.log(name)[-2000:]}", 30)
+        for name in names:
+            self.processes[name] = start_child(
+                self._command_of(name), log=self.folder / f"{name}.log", environment=self.environment
+            )
+        for name in names:
+            wait_until(ready[name], f"{name} is ready; see its log:\n{self.log(name)[-2000:]}", 30)
+
+    def _command_of(self, name: str) -> list[str]:
+        match name:
+            case "redis":
+                return [
+                    *self.redis_prefix,
+                    str(self._redis.path),
+                    *("--port", str(self.redis_port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
+                    *("--appendonly", "yes", "--appendfsync", self._fsync, "--save", ""),
+                ]
+            case "gateway":
+                return self.command("serve", "--port", str(self.gateway_port), "--workers", str(self._gateways))
+            case _:
+                return self.command(name)
 
     def configure(self, content: Any) -> None:
         """Put this in the configuration file, whole and in one step."""

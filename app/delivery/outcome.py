@@ -92,7 +92,7 @@ def judge(
         case Reply(status=status, retry_after=asked) if status >= 500 and status not in (501, 505):
             wait = max(backoff(delivery.attempt, longest=LONGEST_WAIT), asked or timedelta())
             return _unknown(wait, f"HTTP {status}", delivery, now, policy)
-        case Reply(status=404) if now - delivery.received_at < LINK_WITHIN and _names_only_external_ids(delivery):
+        case Reply(status=404) if _link_may_come(delivery, now):
             return _again(LINK_WITHIN, "HTTP 404, its identity link may still be on its way", delivery, now)
         case Reply(status=status, body=body) if _was_so_already(delivery.endpoint, status, body):
             return Delivered(status)
@@ -121,8 +121,13 @@ def _was_so_already(endpoint: str, status: int, body: bytes) -> bool:
     return any(status == known and text in body for known, text in BY_NAME[endpoint].already)
 
 
-def _names_only_external_ids(delivery: Delivery) -> bool:
-    """Whether Attentive can know the person by an earlier identity link alone."""
+def _link_may_come(delivery: Delivery, now: datetime) -> bool:
+    """Whether Attentive can know the person by an identity link alone, and has not been given a minute to get it.
+
+    A call that has waited long itself counts as well: in a burst, links wait longer than events.
+    """
+    if delivery.attempt > 1 and now - delivery.received_at >= LINK_WITHIN:
+        return False
     body: dict[str, Any] = orjson.loads(delivery.body)
     user = body.get("user")
     return isinstance(user, dict) and not user.keys() & {"phone", "email"}

@@ -251,7 +251,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         runner.run(redis.aclose(close_connection_pool=True))
 
 
-@pytest.mark.timeout(300)  # one that fails is made as small as can be
+@pytest.mark.timeout(600)  # a sequence that fails is made as short as can be, which takes minutes
 def test_no_interleaving_loses_or_invents_a_delivery(machine: Any) -> None:
     slow = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
-    run_state_machine_as_test(machine, settings=settings(slow, max_examples=150, stateful_step_count=50))
+    run_state_machine_as_test(machine, settings=settings(slow, max_examples=100, stateful_step_count=50))

@@ -152,11 +152,21 @@ def by_external_id(**fields: Any) -> Delivery:
     return delivery(body=b'{"type":"Signed Up","user":' + user + b"}", deadline=LATER, **fields)
 
 
-def test_a_404_for_somebody_whose_link_may_still_be_on_its_way_is_tried_once_more() -> None:
-    first = judge(Reply(404), by_external_id(), now=NOW)
+@pytest.mark.parametrize(
+    ("attempt", "after"),
+    [
+        pytest.param(1, timedelta(0), id="at once"),
+        pytest.param(2, timedelta(seconds=9), id="soon, after another error"),
+        pytest.param(1, timedelta(minutes=20), id="late, after it has waited in its lane"),
+    ],
+)
+def test_a_404_for_somebody_whose_link_may_still_be_on_its_way_is_tried_once_more(
+    attempt: int, after: timedelta
+) -> None:
+    first = judge(Reply(404), by_external_id(attempt=attempt), now=NOW + after)
     assert isinstance(first, RetryLater)
     assert (first.wait, first.ambiguous) == (LINK_WITHIN, False)
-    second = judge(Reply(404), by_external_id(attempt=2), now=NOW + first.wait)
+    second = judge(Reply(404), by_external_id(attempt=attempt + 1), now=NOW + after + first.wait)
     assert isinstance(second, Undeliverable)
 
 

@@ -15,7 +15,8 @@ from typing import Any, Final
 import redis
 
 from app.children import start_child
-from app.delivery.keys import DestinationKeys, LaneKeys
+from app.delivery.keys import GROUP, DestinationKeys, LaneKeys
+from tests.faults.sentinels import Guarded, start_guarded
 from tests.faults.wire import Wire
 from tests.stack import DESTINATION, Stack, free_port, wait_until
 
@@ -33,14 +34,25 @@ class Scene:
     wires: Mapping[str, Wire]  # to "redis" and to "attentive", where the fault asks for them
     chance: random.Random
     others: "list[subprocess.Popen[bytes]]" = field(default_factory=list)  # processes that the fault has started
+    guarded: Guarded | None = None  # where Sentinels watch over Redis
+    under_way: int | None = (
+        None  # calls claimed and not settled when it struck, all strikes together; None: not counted
+    )
+    resumed_s: list[float] = field(default_factory=list)  # from each strike to the next call, where there are several
 
     def redis(self) -> redis.Redis:
         """A client of the server itself, past any wire."""
-        return redis.Redis(port=self.stack.redis_port)
+        return redis.Redis(port=self.guarded.primary() if self.guarded else self.stack.redis_port)
 
     def arrived(self) -> int:
         """Calls that Attentive has processed so far."""
         return len(self.stack.sandbox.sandbox.world.ledger)
+
+    def count_under_way(self) -> None:
+        """What a process that has just been killed or stopped had in its hands: this may be sent twice, and no more."""
+        with self.redis() as client:
+            pending = sum(client.xpending(stream, GROUP)["pending"] for stream in LANE.streams)
+        self.under_way = (self.under_way or 0) + pending
 
     def pause(self, longest_s: float = 0.4) -> None:
         """A random moment: what is hit by the fault should be another step of the road each time."""
@@ -72,12 +84,14 @@ class Fault:
     strike: Act
     heal: Act = nothing
     lasts_s: float = 1.5  # from the strike to the mending
-    duplicates: int = 0  # calls that may be processed twice
-    dead: bool = False  # whether events may end as dead letters
+    duplicates: int = 0  # calls that may be processed twice, where the scene does not count those under way
+    dead: bool = False  # whether events end as dead letters
+    resumes_within_s: float = 20  # after the mending
     may_throttle: bool = False  # whether calls may meet a 429
     before: Act = nothing  # instead of starting all processes in the usual way
     wires: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    sandbox: Mapping[str, Any] = field(default_factory=dict)  # how Attentive is set up, but for the usual
     fsync: str = "always"
     quiet: bool = False  # whether nothing may wait when it strikes: a Redis without a file loses what waits in it
 
@@ -88,25 +102,37 @@ class Fault:
 def kill(name: str, scene: Scene) -> None:
     """SIGKILL at KILLS random moments, each time with deliveries under way."""
     for number in range(KILLS):
-        seen = scene.arrived()
-        wait_until(lambda seen=seen: scene.arrived() > seen, "calls arrive", 30)  # type: ignore[misc]
+        calls_arrive(scene)
         scene.pause()
         scene.stack.kill(name)
-        if name == "worker" and number:  # once the lease ends by its own time; then time is made to pass
-            with scene.redis() as client:
-                client.delete(LANE.lease)
+        killed = time.monotonic()
+        if name == "worker":
+            scene.count_under_way()
+            if number:  # once the lease ends by its own time; then time is made to pass
+                with scene.redis() as client:
+                    client.delete(LANE.lease)
         scene.stack.start(name)
+        calls_arrive(scene)
+        scene.resumed_s.append(time.monotonic() - killed)
+
+
+def calls_arrive(scene: Scene, calls: int = 1) -> None:
+    """Wait for so many more."""
+    seen = scene.arrived()
+    wait_until(lambda: scene.arrived() >= seen + calls, "calls arrive", 30)
 
 
 def stop_beyond_lease(scene: Scene) -> None:
     """SIGSTOP a worker until another has taken its lane, then let it go on."""
-    scene.another("worker")
-    seen = scene.arrived()
-    wait_until(lambda: scene.arrived() > seen, "calls arrive")
+    calls_arrive(scene)
+    scene.pause()
     process = scene.stack.processes["worker"]
     process.send_signal(signal.SIGSTOP)
-    stopped = scene.arrived()
-    wait_until(lambda: scene.arrived() > stopped + 4 * CONCURRENCY, "the other worker has the lane", 20)
+    scene.count_under_way()
+    stopped = time.monotonic()
+    scene.another("worker")
+    calls_arrive(scene, CONCURRENCY + 1)  # more than may have been on their way
+    scene.resumed_s.append(time.monotonic() - stopped)
     process.send_signal(signal.SIGCONT)
 
 
@@ -147,8 +173,8 @@ def fill_disk(scene: Scene) -> None:
 def start_with_sigxfsz_ignored(scene: Scene) -> None:
     """As on a full disk, a write that is refused is an error; by default it would be a signal, and the end."""
     scene.stack.redis_prefix = ["sh", "-c", 'trap "" XFSZ; exec "$0" "$@"']
-    for name in ("redis", "gateway", "worker"):
-        scene.stack.start(name)
+    scene.stack.start("redis")
+    scene.stack.start("gateway", "worker")
 
 
 def restart_empty(scene: Scene) -> None:
@@ -157,6 +183,25 @@ def restart_empty(scene: Scene) -> None:
     for file in (*scene.stack.folder.glob("appendonly*"), *scene.stack.folder.glob("*.rdb")):
         shutil.rmtree(file) if file.is_dir() else file.unlink()
     scene.stack.start("redis")
+
+
+def start_behind_sentinels(scene: Scene) -> None:
+    """With a replica that must have each event before it is acknowledged."""
+    scene.guarded = start_guarded(scene.stack, scene.others.append)
+    scene.stack.start("gateway", "worker")
+
+
+def fail_over(scene: Scene) -> None:
+    """The primary dies, Sentinel names the replica, and the old primary comes back as its replica."""
+    guarded = scene.guarded
+    assert guarded is not None
+    scene.stack.kill("redis")
+    killed = time.monotonic()
+    wait_until(lambda: guarded.primary() == guarded.replica_port, "Sentinel names the replica", 30)
+    scene.stack.start("redis")
+    wait_until(lambda: guarded.replicas(guarded.replica_port) == 1, "the old primary has caught up", 30)
+    calls_arrive(scene)
+    scene.resumed_s.append(time.monotonic() - killed)
 
 
 def add_garbage(scene: Scene) -> None:
@@ -207,19 +252,25 @@ def start_skewed(gateway_s: float, worker_s: float, scene: Scene) -> None:
     wait_until(scene.stack.gateway_ready, "the gateway is ready", 30)
 
 
-def a_day_later(scene: Scene) -> None:
-    """The worker comes back when more than a day has passed since all that waits."""
+def stop_worker(scene: Scene) -> None:
+    """Everything waits."""
     scene.stack.stop("worker")
-    time.sleep(0.5)  # events go on coming meanwhile
+
+
+def a_day_later(scene: Scene) -> None:
+    """Gateway and worker come back when more than a day has passed since all that waits."""
+    scene.stack.stop("gateway")
+    scene.another("serve", "--port", str(scene.stack.gateway_port), skew_s=25 * 3600)
     scene.another("worker", skew_s=25 * 3600)
+    wait_until(scene.stack.gateway_ready, "the gateway is ready", 30)
 
 
 status = partial(partial, misbehave, kind="status")
 MATRIX: Final = (
     Fault("gateway killed 20 times", partial(kill, "gateway"), lasts_s=0),
-    Fault("worker killed 20 times", partial(kill, "worker"), lasts_s=0, duplicates=KILLS * CONCURRENCY),
+    Fault("worker killed 20 times", partial(kill, "worker"), lasts_s=0),
     Fault("Redis killed 20 times", partial(kill, "redis"), lasts_s=0, duplicates=KILLS * CONCURRENCY),
-    Fault("worker stopped beyond its lease", stop_beyond_lease, lasts_s=1, duplicates=CONCURRENCY),
+    Fault("worker stopped beyond its lease", stop_beyond_lease, lasts_s=1),
     Fault("Redis out of memory", partial(configure, maxmemory=1), partial(configure, maxmemory=0)),
     Fault(
         "Redis read-only",
@@ -235,6 +286,7 @@ MATRIX: Final = (
         wires=("redis",),
     ),
     Fault("Redis connections cut 10 times", cut_redis, lasts_s=0, wires=("redis",), duplicates=10 * CONCURRENCY),
+    Fault("Redis fails over to its replica", fail_over, before=start_behind_sentinels, duplicates=CONCURRENCY),
     Fault("Redis back without its data", restart_empty, lasts_s=0, quiet=True),
     Fault(
         "disk full for the append-only file",
@@ -258,6 +310,13 @@ MATRIX: Final = (
     Fault("Attentive answers 500", status(status=500), heal_attentive),
     Fault("Attentive answers 429", status(status=429), heal_attentive, may_throttle=True),
     Fault(
+        "Attentive answers 429 without any header",
+        status(status=429),
+        heal_attentive,
+        may_throttle=True,
+        sandbox={"rate_headers": False},
+    ),
+    Fault(
         "Attentive answers 429, asks for 2 s", status(status=429, retry_after="2"), heal_attentive, may_throttle=True
     ),
     Fault("the token is revoked, then works again", partial(revoke, True), partial(revoke, False), lasts_s=2),
@@ -267,5 +326,5 @@ MATRIX: Final = (
     Fault("Attentive redirects", partial(misbehave, kind="redirect"), heal_attentive, lasts_s=0.5, dead=True),
     Fault("clocks 3 minutes apart", nothing, before=partial(start_skewed, 180, 0), lasts_s=2),
     Fault("clocks 3 minutes apart, the other way", nothing, before=partial(start_skewed, 0, 180), lasts_s=2),
-    Fault("an outage longer than a day", a_day_later, lasts_s=2, dead=True),
+    Fault("an outage longer than a day", stop_worker, a_day_later, dead=True),
 )

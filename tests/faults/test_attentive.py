@@ -1,9 +1,11 @@
 """Attentive strict, silent or refusing: the gateway keeps limits, stops hammering, and comes back by itself."""
 
 import json
+import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,9 @@ import redis
 
 from app.delivery.backlog import Lane
 from app.embedded import find_redis
-from app.sandbox import SandboxConfig
+from app.sandbox import SandboxConfig, running_sandbox
 from app.sandbox.keys import DEFAULT_KEY
-from tests.stack import DESTINATION, Stack, message_id, stack, wait_until
+from tests.stack import DESTINATION, WRITE_KEY, Stack, free_port, message_id, stack, wait_until
 
 PATH = "/v1/events/custom"
 
@@ -120,6 +122,47 @@ def test_a_silent_attentive_is_not_hammered_and_everything_arrives_later(gateway
     assert asked < 150, "a run of failures stops the lane long before all 300 are tried"
     gateway.heal()
     all_arrive_once(gateway, ids, 60)
+
+
+@contextmanager
+def black_hole() -> Iterator[str]:
+    """An Attentive that takes connections and never answers."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(1000)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    """An Attentive that is not there."""
+    yield f"http://127.0.0.1:{free_port()}"
+
+
+@pytest.mark.parametrize("elsewhere", [black_hole, nobody], ids=["hangs", "refuses connections"])
+def test_one_account_whose_attentive_is_down_slows_no_other(
+    tmp_path: Path, elsewhere: Callable[[], AbstractContextManager[str]]
+) -> None:
+    with elsewhere() as url, running_sandbox(SandboxConfig(limits_enabled=False)) as sandbox, ExitStack() as cleanup:
+        gateway = Stack(tmp_path, find_redis(), sandbox)
+        cleanup.push(gateway)
+        account = {"api_token": "sandbox-token", "limits": {"custom-event": 100}}
+        accounts = {DESTINATION: account | {"base_url": gateway.sandbox.url}, "down": account | {"base_url": url}}
+        keys = {DESTINATION: WRITE_KEY, "down": "key-of-the-other"}
+        sources = {name: {"write_key": key, "destination": name} for name, key in keys.items()}
+        gateway.configure({"destinations": accounts, "sources": sources})
+        gateway.start("redis")
+        gateway.start("gateway", "worker")
+        more = [{"type": "track", "event": "Signed Up", "userId": "u-1", "messageId": message_id()} for _ in range(400)]
+        answer = gateway.http.post("/v1/batch", json={"batch": more}, auth=("key-of-the-other", ""))
+        assert answer.status_code == 200
+        ids = send(gateway, 300)
+        all_arrive_once(gateway, ids)
+        assert gateway.metrics()['gateway_events_waiting{destination="down"}'] == 400, (
+            "the other account's events wait all the while"
+        )
+        first, last = (datetime.fromisoformat(gateway.ledger()[place]["received_at"]) for place in (0, -1))
+    assert (last - first).total_seconds() < 1.25 * 300 / 95, "at the pace of its own limit"
 
 
 def test_a_token_that_works_again_ends_the_hold_by_itself(gateway: Stack) -> None:

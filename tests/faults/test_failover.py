@@ -7,83 +7,27 @@ from pathlib import Path
 
 import httpx
 import pytest
-import redis
 
-from app.children import start_child, stop_child
+from app.children import stop_child
 from app.embedded import find_redis
 from app.sandbox import SandboxConfig, running_sandbox
-from tests.stack import Stack, free_port, message_id, wait_until
-
-SERVICE = "main"
-_SENTINEL = """port {port}
-bind 127.0.0.1
-dir {folder}
-sentinel monitor main 127.0.0.1 {primary} 2
-sentinel down-after-milliseconds main 1000
-sentinel failover-timeout main 5000
-sentinel parallel-syncs main 1
-"""
-
-
-class Guarded:
-    """A running gateway whose Redis has a replica and three Sentinels."""
-
-    def __init__(self, stack: Stack, folder: Path, replica_port: int, sentinel_ports: list[int]) -> None:
-        self.stack, self.folder = stack, folder
-        self.replica_port, self.sentinel_ports = replica_port, sentinel_ports
-
-    def primary(self) -> int:
-        """Its port, as the first Sentinel knows it."""
-        with redis.Redis(port=self.sentinel_ports[0]) as sentinel:
-            _, port = sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
-            return int(port)
-
-    def replicas(self, port: int) -> int:
-        """How many replicas of this server are up to date."""
-        with redis.Redis(port=port) as server:
-            info = server.info("replication")
-            return sum(1 for name, facts in info.items() if name.startswith("slave") and facts["state"] == "online")
+from tests.faults.sentinels import Guarded, start_guarded
+from tests.stack import Stack, message_id, wait_until
 
 
 @pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[Guarded]:
-    binary = find_redis()
-    replica, sentinels = free_port(), [free_port() for _ in range(3)]
-    hosts = ",".join(f"127.0.0.1:{port}" for port in sentinels)
-    environment = {
-        "GATEWAY_REDIS_URL": f"redis+sentinel://{hosts}/{SERVICE}/0",
-        "GATEWAY_WAIT_FOR_REPLICAS": "1",
-    }
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    with running_sandbox(SandboxConfig(limits_enabled=False)) as sandbox:
+        yield Stack(tmp_path, find_redis(), sandbox, limits={"custom-event": 500})
+
+
+@pytest.fixture
+def guarded(stack: Stack) -> Iterator[Guarded]:
     with ExitStack() as cleanup:
-        sandbox = cleanup.enter_context(running_sandbox(SandboxConfig(limits_enabled=False)))
-        stack = Stack(tmp_path, binary, sandbox, limits={"custom-event": 500}, environment=environment)
         cleanup.push(stack)
-        stack.start("redis")
-        folder = tmp_path / "replica"
-        folder.mkdir()
-        command = [str(binary.path), "--port", str(replica), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-        command += ["--appendonly", "yes", "--replicaof", f"127.0.0.1 {stack.redis_port}"]
-        cleanup.callback(stop_child, start_child(command, log=tmp_path / "replica.log"))
-        guarded = Guarded(stack, tmp_path, replica, sentinels)
-        wait_until(lambda: guarded.replicas(stack.redis_port) == 1, "the replica is up to date")
-        for port in sentinels:
-            config = tmp_path / f"sentinel-{port}.conf"
-            config.write_text(_SENTINEL.format(port=port, folder=tmp_path, primary=stack.redis_port))
-            sentinel = start_child([str(binary.path), str(config), "--sentinel"], log=tmp_path / "sentinel.log")
-            cleanup.callback(stop_child, sentinel)
-        wait_until(lambda: all(map(_knows_all, sentinels)), "the Sentinels know the replica and each other")
-        stack.start("gateway")
-        stack.start("worker")
+        guarded = start_guarded(stack, lambda process: cleanup.callback(stop_child, process))
+        stack.start("gateway", "worker")
         yield guarded
-
-
-def _knows_all(port: int) -> bool:
-    try:
-        with redis.Redis(port=port) as sentinel:
-            facts = sentinel.sentinel_master(SERVICE)
-    except redis.RedisError:
-        return False
-    return bool(facts["num-slaves"] == 1 and facts["num-other-sentinels"] == 2)
 
 
 class Sender(threading.Thread):
@@ -114,8 +58,9 @@ class Sender(threading.Thread):
 
 
 @pytest.mark.timeout(180)
-def test_after_a_failover_all_goes_on_by_itself_and_nothing_acknowledged_is_lost(guarded: Guarded) -> None:
-    stack = guarded.stack
+def test_after_a_failover_all_goes_on_by_itself_and_nothing_acknowledged_is_lost(
+    stack: Stack, guarded: Guarded
+) -> None:
     sender = Sender(stack)
     sender.start()
     try:
