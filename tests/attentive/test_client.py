@@ -2,11 +2,15 @@
 
 import asyncio
 import gc
+import shutil
 import socket
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -48,9 +52,9 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(answer: Answer) -> AsyncIterator[Server]:
+async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     server = Server(answer)
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server
@@ -205,6 +209,17 @@ class TestARequest:
         assert isinstance(await send(says("200 OK")), Reply)
 
 
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """For a server that says it is 127.0.0.1, and whom nobody vouches for."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
 class TestAFailure:
     async def test_to_connect_is_not_ambiguous(self) -> None:
         with socket.socket() as nobody:
@@ -225,6 +240,14 @@ class TestAFailure:
             reply = await send_to(secure, timeouts=IMPATIENT)
         assert isinstance(reply, Unreachable)
         assert reply.ambiguous is False
+
+    @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+    async def test_to_prove_who_it_is_gets_no_request(self, tmp_path: Path) -> None:
+        async with serving(says("200 OK"), self_signed(tmp_path)) as server:
+            reply = await send_to(server.url.replace("http:", "https:"))
+        assert isinstance(reply, Unreachable)
+        assert (reply.reason, reply.ambiguous) == ("could not connect", False)
+        assert server.requests == []
 
     @pytest.mark.parametrize(
         "raw",

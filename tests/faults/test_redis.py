@@ -81,6 +81,23 @@ def test_a_full_redis_is_a_503_with_nothing_half_written_and_workers_go_on(gatew
     arrives(gateway, event)
 
 
+def test_a_redis_that_may_only_be_read_is_a_503_that_says_so(gateway: Stack, client: redis.Redis) -> None:
+    """As the old primary after a failover."""
+    client.replicaof("127.0.0.1", "1")
+    try:
+        for port in (gateway.gateway_port, gateway.worker_port):
+            ready = gateway.http.get(f"http://127.0.0.1:{port}/readyz")
+            assert (ready.status_code, ready.json()["reason"]) == (503, "redis_read_only")
+        answer = gateway.post("/v1/track", track())
+        assert (answer.status_code, answer.json()["code"]) == (503, "redis_read_only")
+    finally:
+        client.replicaof("NO", "ONE")
+    event = track()
+    assert gateway.post("/v1/track", event).status_code == 200
+    arrives(gateway, event, 40)
+    assert [gateway.processes[name].poll() for name in ("gateway", "worker")] == [None, None]
+
+
 @pytest.mark.parametrize(
     "forget",
     [
