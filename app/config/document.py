@@ -122,7 +122,7 @@ def _no_yaml(failure: yaml.YAMLError, content: bytes) -> Mistake:
 
 
 def _short(quoted: re.Match[str]) -> str:
-    return quoted[0] if len(quoted[0]) <= len("'x'") else "…"
+    return quoted[0] if len(quoted[0]) <= len(r"'\t'") else "…"  # one character, as Python writes it
 
 
 def _repeated(node: yaml.Node | None, above: tuple[str, ...] = (), seen: frozenset[int] = _NONE) -> Iterator[Mistake]:

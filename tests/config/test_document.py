@@ -207,6 +207,7 @@ MISTAKES: Final = [
     pytest.param("very-secret-token", "!very-secret", 3, "", "not YAML", id="a tag"),
     pytest.param("very-secret-token", "*very-secret", 3, "", "not YAML", id="an alias of nothing"),
     pytest.param("very-secret-token", "a\x07b", 3, "", "characters that YAML forbids", id="a bell"),
+    pytest.param("    api_token:", "\tapi_token:", 3, "", r"character '\t' that cannot start", id="a tab"),
 ]
 
 
