@@ -9,13 +9,13 @@ from typing import Annotated, Final, cast
 import orjson
 import typer
 from redis.exceptions import ResponseError
+from rich import box
 from rich.json import JSON
 from rich.table import Table
 
 from app.commands.common import Operator, err, fail, out, parse_span, with_redis
 from app.delivery import deletions
 from app.delivery.deletions import OVER_HERE, Deletion, Request, ask, receipt
-from app.delivery.delivery import from_ms
 from app.delivery.script import Answer
 from app.delivery.subject import Subject
 from app.identity.normalise import to_e164, to_email
@@ -23,7 +23,6 @@ from app.masking import mask_text
 
 LOOK_EVERY_S: Final = 0.5
 NOBODY_AT_IT_S: Final = 15.0
-ID_CHARS: Final = 24
 
 receipts = typer.Typer(no_args_is_help=True, help="Show what became of deletions. No receipt says whom it was about.")
 
@@ -160,22 +159,20 @@ async def _all(operator: Operator, destination: str | None) -> list[tuple[str, D
 
 
 def _table(found: Sequence[tuple[str, Deletion]]) -> Table:
-    table = Table("Id", "Destination", "Asked (UTC)", "Reference", "State", "Removed", "Unsubscribed", "Delete request")
-    table.columns[0].no_wrap, table.columns[0].min_width = True, ID_CHARS  # `show` wants it whole, in any terminal
-    for column in table.columns[1:]:
-        column.overflow = "fold"
+    table = Table("Deletion", "Reference", "State", "Removed here", "At Attentive", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns:  # `show` wants the id whole, in any terminal
+        column.no_wrap, column.overflow = column is table.columns[0], "fold"
     for name, deletion in found:
         removed = receipt(name, deletion)["removed"]
         waits_for = deletion.facts.get("waits_for")
+        unsubscribed, requested = (deletion.facts.get(step) or "-" for step in ("unsubscribed", "requested"))
+        at_attentive = [f"unsubscribed: {unsubscribed}", f"delete request: {requested}", *deletion.request_ids]
         table.add_row(
-            deletion.id,
-            name,
-            f"{from_ms(deletion.number('asked')):%Y-%m-%d %H:%M:%S}",
+            f"{deletion.id}\n{name}\n{deletion.asked_at:%Y-%m-%d %H:%M:%S} UTC",
             deletion.facts.get("reference") or "-",
             f"{deletion.state.value}, waits for {waits_for}" if waits_for else deletion.state.value,
             "\n".join(f"{count:,} {place.replace('_', ' ')}" for place, count in removed.items() if count) or "nothing",
-            deletion.facts.get("unsubscribed") or "-",
-            "\n".join(filter(None, [deletion.facts.get("requested"), *deletion.request_ids])) or "-",
+            "\n".join(at_attentive),
         )
     return table
 
