@@ -28,8 +28,8 @@ from app.logs import set_up_logging
 from app.main import check_redis
 from app.reload import ignore_hang_ups
 from app.sandbox.keys import DEFAULT_KEY
+from app.server import UVICORN, supervise
 from app.settings import load_settings
-from app.supervisor import supervise
 
 log = structlog.get_logger()
 
@@ -53,8 +53,6 @@ cli.add_typer(attributes.commands, name="attributes", rich_help_panel=CARE)
 cli.add_typer(forget.receipts, name="receipts", rich_help_panel=CARE)
 cli.add_typer(destinations.commands, name="destinations", rich_help_panel=CARE)
 cli.add_typer(mapping.commands, name="mapping", rich_help_panel=CARE)
-
-STOP_WITHIN_S = 8  # of a stop: the gateway answers what it holds
 
 
 @cli.callback(invoke_without_command=True)
@@ -86,13 +84,7 @@ def serve(
         "port": ours.port if port is None else port,
         "workers": workers,
         "factory": True,
-        "loop": "uvloop",
-        "http": "httptools",
-        "access_log": False,
-        "log_config": None,
-        "server_header": False,
-        "timeout_keep_alive": 75,  # longer than load balancers keep theirs, so that they close first
-        "timeout_graceful_shutdown": STOP_WITHIN_S,
+        **UVICORN,
     }
     if workers == 1:
         uvicorn.run("app.main:app_from_environment", **options)

@@ -1,8 +1,10 @@
 """create_app(): the one place that sees everything in `app`, builds it once, and wires it together."""
 
 import gc
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, cast
 
 import structlog
 from fastapi import FastAPI
@@ -13,6 +15,7 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import __version__
 from app.config.topology import Topology
@@ -111,7 +114,7 @@ def create_app(settings: Settings) -> ASGIApp:
     )
     api = create_api(observed, write_keys, lifespan)
     tracking = TrackingRoutes(
-        api,
+        _behind_proxies(api),
         write_keys=write_keys,
         outbox=outbox,
         recall=Recall(redis),
@@ -140,6 +143,15 @@ def create_api(observed: Observed, write_keys: WriteKeys, lifespan: Lifespan | N
     api.include_router(documents_router(write_keys))
     describe_tracking(api)
     return api
+
+
+def _behind_proxies(api: FastAPI) -> ASGIApp:
+    """The pages, told by a trusted proxy what it was asked for, as uvicorn does it for a whole app.
+
+    Trackers' settings say by which scheme to come back. The tracking routes ask for nothing of it, and save 2 µs.
+    """
+    trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
+    return cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, api), trusted_hosts=trusted))
 
 
 def calm_garbage_collection() -> None:

@@ -88,14 +88,10 @@ def store() -> Iterator[Store]:
 def serving(
     contender: Contender, store: Store, *, processes: int = 1, environment: Mapping[str, str] | None = None
 ) -> Iterator[Running]:
-    """The server under uvicorn. Raises BenchmarkFailed when it does not start."""
+    """The server. Raises BenchmarkFailed when it does not start."""
     port = free_port()
-    command = [
-        *(sys.executable, "-m", "uvicorn", contender.app, *(["--factory"] if contender.factory else [])),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", str(processes)),
-        *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
-        *("--timeout-graceful-shutdown", "2"),
-    ]
+    command = [sys.executable, *contender.start]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", str(processes)]
     log = store.folder / f"server-{contender.letter}.log"
     with _running(command, _environment(store, environment), log) as process:
         _wait_until_ready(contender, process, port, log)

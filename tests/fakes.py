@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from app.delivery.arrival import Arrival
 from app.delivery.attributes import KnownAttributes
 from app.delivery.connection import QueueUnavailable
+from app.delivery.delivery import in_full
 from app.delivery.memory import Recall
 from app.delivery.outbox import Outbox
 from app.delivery.people import Remembered
@@ -80,7 +81,7 @@ class FakeOutbox:
     @property
     def stored(self) -> bytes:
         """Everything that would be written, as one text to search in."""
-        sent = [each.to_json() for arrival in self.arrivals for each in arrival.deliveries]
+        sent = [in_full(each.to_json()) for arrival in self.arrivals for each in arrival.deliveries]
         return b"".join([*sent, *(each.record + (each.dead_letter or b"") for each in self.arrivals)])
 
 

@@ -45,7 +45,7 @@ MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
     "alive": LEAVES,
 }
 # They may see everything.
-COMPOSE: Final = frozenset({"main", "cli", "commands", "topology", "health", "openapi", "reload", "supervisor"})
+COMPOSE: Final = frozenset({"main", "cli", "commands", "topology", "health", "openapi", "reload", "server"})
 NEVER_COMPOSED: Final = frozenset({"sandbox"})  # an app of its own: only the commands start it
 MAY_START_IT: Final = frozenset({"cli", "commands", "sandbox"})
 

@@ -254,11 +254,10 @@ async def deliveries_of(redis: Redis, lanes: Sequence[Lane], message_id: str) ->
     found: list[Delivery] = []
     for lane in lanes:
         async for stored in _all_stored(redis, lane):
-            if message_id.encode() in stored:  # a cheap look before the costly one
-                with contextlib.suppress(Unreadable):
-                    delivery = Delivery.from_json(stored)
-                    if delivery.message_id == message_id:
-                        found.append(delivery)
+            with contextlib.suppress(Unreadable):
+                delivery = Delivery.from_json(stored)
+                if delivery.message_id == message_id:
+                    found.append(delivery)
     return found
 
 

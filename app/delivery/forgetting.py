@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from app.delivery.backlog import Lane
 from app.delivery.deletions import Deletion
-from app.delivery.delivery import Delivery, Unreadable, event_key
+from app.delivery.delivery import Delivery, Unreadable, event_key, in_full
 from app.delivery.keys import GROUP, DestinationKeys
 from app.delivery.memory import find_people, forget_person, holders
 from app.delivery.people import contact_digest, record_name
@@ -130,7 +130,7 @@ class _Way:
     async def _out_of_page(self, lane: Lane, page: Iterable[Member]) -> None:
         found: dict[str, list[Argument]] = {}
         for number, place, payload in page:
-            if (deletion := self._named_in(payload)) is None:
+            if (deletion := self._named_in(in_full(payload))) is None:
                 continue
             key, calls, message_id = _identified(payload, place)
             if message_id:

@@ -6,8 +6,8 @@ from typing import Final
 import pytest
 import yaml
 
-from app.cli import STOP_WITHIN_S
 from app.ingest.auth import WriteKeys
+from app.server import STOP_WITHIN_S
 from tests.fakes import pages
 from tests.helm.cases import CASES
 from tests.helm.conftest import Render

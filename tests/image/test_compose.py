@@ -11,11 +11,12 @@ from dotenv import dotenv_values
 from typer.testing import CliRunner
 
 from app.children import start_child, stop_child
-from app.cli import STOP_WITHIN_S, cli
+from app.cli import cli
 from app.commands.settings import environment_name
 from app.delivery.connection import check_durability, open_redis
 from app.embedded import RedisBinary
 from app.sandbox.keys import DEFAULT_KEY
+from app.server import STOP_WITHIN_S
 from app.settings import Settings, load_settings
 from tests.image.dockerfile import ROOT, Dockerfile
 from tests.stack import wait_until

@@ -7,6 +7,7 @@ import orjson
 import pytest
 import redis
 
+from app.delivery.delivery import in_full
 from app.embedded import RedisBinary
 from tests.stack import DESTINATION, Stack, message_id, stack, wait_until
 
@@ -53,7 +54,7 @@ class Person:
 
 
 def everything_in_redis(gateway: Stack) -> bytes:
-    """All keys with all that is under them."""
+    """All keys with all that is under them, nothing packed."""
     held = []
     with redis.Redis(port=gateway.redis_port) as client:
         for key in client.scan_iter():
@@ -65,9 +66,9 @@ def everything_in_redis(gateway: Stack) -> bytes:
                 case b"set":
                     content = client.smembers(key)
                 case b"zset":
-                    content = client.zrange(key, 0, -1)
+                    content = [in_full(member) for member in client.zrange(key, 0, -1)]
                 case b"stream":
-                    content = client.xrange(key)
+                    content = [[*map(in_full, fields.values())] for _, fields in client.xrange(key)]
                 case b"none":  # it has expired meanwhile
                     content = b""
                 case kind:

@@ -18,7 +18,7 @@ from app.delivery.arrival import Arrival
 from app.delivery.backlog import Lane, LaneLease, done
 from app.delivery.books import read_books
 from app.delivery.deletions import DeletionRules, Request, State, ask, find, receipt
-from app.delivery.delivery import Delivery
+from app.delivery.delivery import Delivery, in_full
 from app.delivery.keys import DestinationKeys
 from app.delivery.outbox import Outbox
 from app.delivery.pace import Pace
@@ -144,7 +144,7 @@ class Place:
         raise AssertionError(f"it stays {found and found.state}: {found and found.facts}")
 
     async def bytes_held(self) -> bytes:
-        """All keys with all that is under them."""
+        """All keys with all that is under them, nothing packed."""
         held = []
         for key in sorted(await self.redis.keys()):
             held += [key, repr(await self.content(key)).encode()]
@@ -160,9 +160,9 @@ class Place:
             case b"set":
                 return await redis.smembers(key)
             case b"zset":
-                return await redis.zrange(key, 0, -1)
+                return [in_full(member) for member in await redis.zrange(key, 0, -1)]
             case b"stream":
-                return await redis.xrange(key)
+                return [[*map(in_full, fields.values())] for _, fields in await redis.xrange(key)]
             case kind:
                 raise AssertionError(f"{key!r} is a {kind!r}")
 
