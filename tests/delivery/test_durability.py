@@ -23,7 +23,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 async def redis(url: str) -> AsyncIterator[Redis]:
     client = open_redis(url)
+    await client.config_set("maxmemory", "1gb")  # without a limit, that is what is said
     yield client
+    await client.config_set("maxmemory", "0")
     await client.config_set("appendonly", "yes")
     await client.config_set("maxmemory-policy", "noeviction")
     await client.aclose(close_connection_pool=True)
