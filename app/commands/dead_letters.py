@@ -39,7 +39,9 @@ from app.commands.letters import (
     show_letter,
     whole,
 )
-from app.delivery.dead_letters import Filter, Shelf, discard, edit
+from app.delivery.dead_letters import DeadLetter, Filter, Shelf, discard, edit
+from app.identity.extract import IdentityRules
+from app.topology import plan_of
 
 commands = typer.Typer(
     no_args_is_help=True, help="Look at what could not be delivered, mend it, send it again, or delete it."
@@ -154,7 +156,7 @@ def edit_letter(
     """
     if file is not None and (settings or removals):
         fail("give --from, or --set and --remove, not both", 2)
-    letter = with_redis(lambda operator: find_letter(operator, letter_id, destination))
+    letter, rules = with_redis(lambda operator: _letter_and_rules(operator, letter_id, destination))
     before = content_of(letter)
     try:
         if file is not None:
@@ -163,7 +165,7 @@ def edit_letter(
             after = with_changes(before, settings or (), removals or ())
         else:
             after = read_json(in_editor(orjson.dumps(before, option=orjson.OPT_INDENT_2).decode()))
-        edited = with_content(letter, after)
+        edited = with_content(letter, after, rules)
     except Rejected as rejected:
         fail(f"nothing is changed: {rejected}")
     changes = list(changed_paths(before, after))
@@ -233,6 +235,13 @@ def purge_letters(
         )
 
     out.print(f"{with_redis(work):,} deleted")
+
+
+async def _letter_and_rules(
+    operator: Operator, letter_id: str, destination: str | None
+) -> tuple[DeadLetter, IdentityRules]:
+    letter = await find_letter(operator, letter_id, destination)
+    return letter, plan_of(operator.topology.destinations[letter.destination]).identity
 
 
 def in_editor(text: str) -> str:

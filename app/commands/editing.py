@@ -9,6 +9,7 @@ import orjson
 
 from app.attentive.endpoints import BY_NAME
 from app.delivery.dead_letters import DeadLetter
+from app.identity.extract import IdentityRules
 from app.sandbox.checks import Misfit
 from app.sandbox.config import SandboxConfig
 from app.sandbox.endpoints import ENDPOINTS
@@ -27,11 +28,14 @@ def content_of(letter: DeadLetter) -> Any:
     return orjson.loads(letter.event if letter.body is None else letter.body)
 
 
-def with_content(letter: DeadLetter, content: Any) -> DeadLetter:
-    """The letter with this in its place. Raises Rejected for what Attentive or the gateway would refuse again."""
+def with_content(letter: DeadLetter, content: Any, rules: IdentityRules) -> DeadLetter:
+    """The letter with this in its place. Raises Rejected for what Attentive or the gateway would refuse again.
+
+    `rules` are those of its destination.
+    """
     if letter.endpoint is None:
         try:
-            parse_event(content)
+            parse_event(content, rules.names_somebody)
         except InvalidEvent as invalid:
             raise Rejected(str(invalid)) from None
         return replace(letter, event=orjson.dumps(content))

@@ -50,7 +50,7 @@ def tried(raw: Any, plan: Plan, *, received_at: datetime | None = None) -> Trial
         kind = {"type": "track"} if "type" not in raw and "event" in raw else {}
         raw = {"messageId": NO_ID, **kind, **{key: value for key, value in raw.items() if key != "writeKey"}}
     inspected = plan.guard.inspect(raw, orjson.dumps(raw))
-    event = parse_event(inspected.event)
+    event = parse_event(inspected.event, plan.identity.names_somebody)
     decision = decide(
         event,
         plan,

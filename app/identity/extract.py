@@ -6,7 +6,7 @@ from typing import Final
 
 from app.identity.identity import Identity, Primary
 from app.identity.normalise import IDENTIFIER_CHARS, is_address_or_phone, to_e164, to_email
-from app.segment.events import SegmentEvent
+from app.segment.events import SegmentEvent, names_by_traits
 from app.segment.paths import EventPath
 from app.value import Value
 
@@ -31,6 +31,11 @@ class IdentityRules:
         """Everywhere that an identifier may stand."""
         named = (self.email, self.phone, self.client_user_id, self.shopify_id, self.klaviyo_id)
         return frozenset(path for paths in (*named, *(paths for _, paths in self.custom)) for path in paths)
+
+    def names_somebody(self, event: SegmentEvent) -> bool:
+        """Whether an event gives an e-mail address, a phone number or a user id where these are looked for."""
+        paths = (*self.email, *self.phone, *self.client_user_id)
+        return names_by_traits(event) or any(_text(path.read(event)) is not None for path in paths)
 
     @property
     def traits(self) -> frozenset[str]:

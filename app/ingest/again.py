@@ -21,9 +21,10 @@ async def decide_again(redis: Redis, letter: DeadLetter, plan: Plan, attributes:
     """
     inspected = plan.guard.inspect(orjson.loads(letter.event), letter.event)
     try:
-        event = changed(parse_event(inspected.event), message_id=letter.message_id)
+        event = parse_event(inspected.event, plan.identity.names_somebody)
     except InvalidEvent as invalid:
         return Bury(letter.reason, str(invalid))
+    event = changed(event, message_id=letter.message_id)
 
     def decided(remembered: Mapping[str, str], apart: bool) -> Decision:
         return decide(

@@ -194,7 +194,7 @@ class TrackingRoutes:
             raise Refused(400, "event_too_large", f"the event is larger than {self._limits.event_bytes:,} bytes")
         inspected = _inspected(raw, as_sent, sender.plan.guard)
         try:
-            event = parse_event(inspected.event)
+            event = parse_event(inspected.event, sender.plan.identity.names_somebody)
         except InvalidEvent as invalid:
             raise Refused(400, invalid.code, str(invalid), field=invalid.field) from None
         for finding in inspected.findings:

@@ -5,7 +5,7 @@ Source: Segment's Spec (common fields) and the validation codes of its HTTP API.
 
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -90,8 +90,16 @@ _CODES = {
 }
 
 
-def parse_event(raw: object) -> SegmentEvent:
-    """Check one decoded JSON value against the Spec. Raises InvalidEvent."""
+def names_by_traits(event: SegmentEvent) -> bool:
+    """Whether an event without any id of the tracker's says itself whom it is about."""
+    return bool(event.traits.get("email") or event.traits.get("phone"))
+
+
+def parse_event(raw: object, names_somebody: Callable[[SegmentEvent], bool] = names_by_traits) -> SegmentEvent:
+    """Check one decoded JSON value against the Spec. Raises InvalidEvent.
+
+    `names_somebody` is asked of an event that has neither `userId` nor `anonymousId`.
+    """
     if not isinstance(raw, dict):
         raise InvalidEvent("bad_request", "event", "must be a JSON object")
     wire = raw if _is_tidy(raw) else _tidied(raw)
@@ -107,9 +115,7 @@ def parse_event(raw: object) -> SegmentEvent:
     if context_traits is not None and not isinstance(context_traits, dict):
         raise InvalidEvent("traits_not_object", "context.traits", "must be a JSON object")
     traits = _overlay(context_traits, wire.get("traits") if kind != "group" else None)
-    if user_id is None and anonymous_id is None and not (traits.get("email") or traits.get("phone")):
-        raise InvalidEvent("id_required", "userId", "userId or anonymousId must be present and not blank")
-    return SegmentEvent(
+    event = SegmentEvent(
         type=kind,
         message_id=_message_id(wire.get("messageId")),
         user_id=user_id,
@@ -124,6 +130,9 @@ def parse_event(raw: object) -> SegmentEvent:
         raw=raw,
         previous_id=_previous_id(wire) if kind == "alias" else None,
     )
+    if user_id is None and anonymous_id is None and not names_somebody(event):
+        raise InvalidEvent("id_required", "userId", "userId or anonymousId must be present and not blank")
+    return event
 
 
 def _is_tidy(raw: Mapping[str, Any]) -> bool:

@@ -7,6 +7,7 @@ import pytest
 
 from app.commands.editing import Rejected, changed_paths, content_of, read_json, with_changes, with_content
 from app.delivery.dead_letters import DeadLetter
+from app.identity.extract import IdentityRules
 from tests.builders import NOW, track
 
 ORDER: Final = {
@@ -57,7 +58,7 @@ def test_a_path_that_leads_nowhere_is_refused(settings: list[str], removals: lis
 
 def test_a_call_that_attentive_would_take_is_kept() -> None:
     after = with_changes(content_of(LETTER), ["items.0.price.0.value=19.99"], [])
-    edited = with_content(LETTER, after)
+    edited = with_content(LETTER, after, IdentityRules())
     assert edited.body is not None
     assert orjson.loads(edited.body)["items"][0]["price"][0]["value"] == 19.99
     assert edited.event == LETTER.event
@@ -75,15 +76,15 @@ def test_a_call_that_attentive_would_take_is_kept() -> None:
 )
 def test_a_call_that_attentive_would_refuse_is_refused_with_its_field(change: str, said: str) -> None:
     with pytest.raises(Rejected) as rejected:
-        with_content(LETTER, with_changes(content_of(LETTER), ["items.0.price.0.value=5", change], []))
+        with_content(LETTER, with_changes(content_of(LETTER), ["items.0.price.0.value=5", change], []), IdentityRules())
     assert str(rejected.value).startswith(said)
 
 
 def test_an_event_has_to_be_one_still() -> None:
-    edited = with_content(EVENT, with_changes(content_of(EVENT), ["properties.price=5"], []))
+    edited = with_content(EVENT, with_changes(content_of(EVENT), ["properties.price=5"], []), IdentityRules())
     assert orjson.loads(edited.event)["properties"] == {"price": 5}
     with pytest.raises(Rejected, match="event: must be a non-empty string"):
-        with_content(EVENT, with_changes(content_of(EVENT), [], ["event"]))
+        with_content(EVENT, with_changes(content_of(EVENT), [], ["event"]), IdentityRules())
 
 
 def test_what_is_no_json_is_told_with_its_place() -> None:

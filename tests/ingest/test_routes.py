@@ -12,6 +12,7 @@ import pytest
 
 from app.attentive.endpoints import CUSTOM_EVENT
 from app.delivery.delivery import Delivery
+from app.identity.extract import IdentityRules
 from app.ingest.paths import BY_PATH
 from app.ingest.routes import Limits
 from app.mapping.catalogue import Catalogue, Rule
@@ -19,6 +20,7 @@ from app.mapping.fields import Scope
 from app.pipeline import NOTED_FINDINGS, Plan
 from app.privacy.guard import Guard
 from app.privacy.policy import BY_DEFAULT, Action, Check, Policy
+from app.segment.paths import EventPath
 from tests import builders
 from tests.builders import EMAIL, Raw, identify
 from tests.fakes import ORIGIN, WRITE_KEY, Door, open_door
@@ -237,6 +239,26 @@ REFUSED: Final = [
     pytest.param({"context": None, "userId": ""}, "userId", "id_required", id="nobody"),
     pytest.param({"context": None, "userId": " ", "anonymousId": "\t"}, "userId", "id_required", id="blank ids"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("email", "status"),
+    [
+        pytest.param("ada@example.com", 200, id="named where the settings look"),
+        pytest.param("not an address", 200, id="named in vain there, which is for the filter to say"),
+        pytest.param(" ", 400, id="blank there"),
+        pytest.param(None, 400, id="named nowhere"),
+    ],
+)
+async def test_who_has_no_id_of_a_tracker_may_be_named_where_the_settings_look(email: str | None, status: int) -> None:
+    """As a webhook may: its events come from no browser and no account."""
+    identity = IdentityRules(email=(EventPath("traits.email"), EventPath("properties.buyer.email")))
+    door = open_door(plan=Plan(identity))
+    async with door.http:
+        answer = await door.post("/v1/track", track("Sale Closed", {"buyer": {"email": email}}, context={}))
+    assert answer.status_code == status
+    if email == "ada@example.com":
+        assert door.outbox.bodies[0]["user"] == {"email": email}
 
 
 class TestAnEventThatIsRefused:
