@@ -21,6 +21,8 @@ BETA_KEY: Final = "beta-key"
 @pytest.fixture
 def running(redis_binary: RedisBinary, tmp_path: Path) -> Iterator[Stack]:
     with stack(tmp_path, redis_binary, gateways=GATEWAYS, fsync="everysec") as started:
+        # One is enough to be ready. A change that comes before the other has started would be no change to it.
+        wait_until(lambda: len(lines(started, "gateway", "gateway.started")) == GATEWAYS, "both gateways have started")
         yield started
 
 
