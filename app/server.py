@@ -11,7 +11,7 @@ from uvicorn.supervisors import Multiprocess
 
 from app.reload import terminal_is_gone
 
-STOP_WITHIN_S: Final = 8  # of a stop: the gateway answers what it holds
+STOP_WITHIN_S: Final = 7  # of a stop: the gateway answers what it holds; then there is time to leave within 10 s
 
 
 class Gathered:

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from app.delivery.connection import why_unavailable
 
 LOOK_EVERY_S: Final = 1.0
+FIRST_LOOK_S: Final = 1.0  # a Redis that hangs keeps no process from starting, nor then from stopping in time
 
 log = structlog.get_logger()
 
@@ -18,7 +19,9 @@ log = structlog.get_logger()
 @contextlib.asynccontextmanager
 async def watching(look: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
     """Call `look` now and then each second, until the context ends. While Redis is away, what was seen last stands."""
-    await _look(look)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FIRST_LOOK_S):
+            await _look(look)
     task = asyncio.create_task(_watch(look))
     try:
         yield

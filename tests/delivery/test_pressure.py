@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from app.delivery.backlog import Lane
 from app.delivery.connection import open_redis
 from app.delivery.pressure import BacklogSize, Pressure, PressureGauge, read_pressure
-from app.delivery.watch import watching
+from app.delivery.watch import FIRST_LOOK_S, watching
 
 ORDERS: Final = Lane("acme", "purchase")
 VIEWS: Final = Lane("acme", "product-view")
@@ -108,3 +108,10 @@ class TestTheGauge:
             assert gauge.now() == Pressure()
         await nobody.aclose(close_connection_pool=True)
         assert logged[0]["reason"] == "redis_unreachable"
+
+    async def test_of_a_redis_that_hangs_keeps_no_process_from_starting(self) -> None:
+        async def hang() -> None:
+            await asyncio.Event().wait()
+
+        async with asyncio.timeout(FIRST_LOOK_S + 4), watching(hang):
+            pass
