@@ -66,9 +66,10 @@ for _ = 1, tonumber(ARGV[13]) do
     settled = settled + 1
     redis.call('XDEL', stream, id)
     if verb == 'retry' then
-      local member = ARGV[arg] .. payload
-      -- Two calls of one event may be quite the same, and a set would keep one: a space after its JSON tells the other.
-      while redis.call('ZADD', KEYS[1], 'NX', ARGV[arg + 9], member) == 0 do member = member .. ' ' end
+      -- Two calls of one event may be quite the same, and a set would keep one: a space after the head's JSON tells the
+      -- other.
+      local head, rest = string.match(payload, '^([^\n]*)(.*)$')
+      while redis.call('ZADD', KEYS[1], 'NX', ARGV[arg + 9], ARGV[arg] .. head .. rest) == 0 do head = head .. ' ' end
     elseif verb == 'held' then
       redis.call('XADD', stream, '*', 'd', payload)
     elseif verb == 'dead' then
