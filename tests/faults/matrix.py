@@ -286,7 +286,13 @@ MATRIX: Final = (
         wires=("redis",),
     ),
     Fault("Redis connections cut 10 times", cut_redis, lasts_s=0, wires=("redis",), duplicates=10 * CONCURRENCY),
-    Fault("Redis fails over to its replica", fail_over, before=start_behind_sentinels, duplicates=CONCURRENCY),
+    Fault(
+        "Redis fails over to its replica",
+        fail_over,
+        before=start_behind_sentinels,
+        duplicates=CONCURRENCY,
+        resumes_within_s=60,  # Sentinel takes its time to make a replica of the old primary
+    ),
     Fault("Redis back without its data", restart_empty, lasts_s=0, quiet=True),
     Fault(
         "disk full for the append-only file",
