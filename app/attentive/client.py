@@ -1,6 +1,5 @@
 """The only code that talks to Attentive. Networks fail, so failing is a value: a Reply, or Unreachable."""
 
-import asyncio
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -71,7 +70,7 @@ class AttentiveClient:
             connections=connections,
             connect_s=self._timeouts.connect_s,
             read_s=self._timeouts.read_s,
-            wait_s=self._timeouts.total_s,
+            total_s=self._timeouts.total_s,
         )
         self._urls = {endpoint.path: httpx.URL(self._base_url + endpoint.path) for endpoint in ENDPOINTS}
 
@@ -107,18 +106,17 @@ class AttentiveClient:
     async def _call(self, method: str, path: str, body: bytes | None) -> Reply | Unreachable:
         started = time.monotonic()
         try:
-            async with asyncio.timeout(self._timeouts.total_s):
-                response = await self._transport.handle_async_request(self._request(method, path, body))
-                try:
-                    answer = await _read(response)
-                finally:
-                    await response.aclose()
+            response = await self._transport.handle_async_request(self._request(method, path, body))
+            try:
+                answer = await _read(response)
+            finally:
+                await response.aclose()
         except aiohttp.ClientError as failure:  # those that are a TimeoutError too know more of it than the next line
             reason, ambiguous = _diagnose(failure)
             return Unreachable(reason, ambiguous, took=_since(started))
         except TimeoutError:
             return Unreachable("no whole answer in time", ambiguous=True, took=_since(started))
-        headers = response.headers
+        headers = _by_name(response)
         return Reply(
             status=response.status_code,
             body=answer,
@@ -151,6 +149,11 @@ async def _read(response: httpx.Response) -> bytes:
         if len(answer) >= ANSWER_BYTES:
             break
     return bytes(answer[:ANSWER_BYTES])
+
+
+def _by_name(response: httpx.Response) -> dict[str, str]:
+    """The headers, by lower-case name. httpx searches all of them for each that is asked for, 4 µs a time."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
 
 
 def _diagnose(failure: aiohttp.ClientError) -> tuple[str, bool]:

@@ -270,11 +270,18 @@ class TestAFailure:
         assert reply.ambiguous is True
         assert timedelta(seconds=0.1) < reply.took < timedelta(seconds=3)
 
-    async def test_to_come_to_an_end_in_time_is_ambiguous(self) -> None:
+    @pytest.mark.parametrize(
+        "beginning",
+        [
+            pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", id="within the body"),
+            pytest.param(b"HTTP/1.1 200 OK\r\nX-Endless: ", id="within the head"),
+        ],
+    )
+    async def test_to_come_to_an_end_in_time_is_ambiguous(self, beginning: bytes) -> None:
         """Byte after byte comes, each in time; the whole never does."""
 
         async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            writer.write(beginning)
             for _ in range(1000):
                 writer.write(b"x")
                 await writer.drain()
