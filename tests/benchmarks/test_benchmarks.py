@@ -16,7 +16,18 @@ from benchmarks.tables import markdown
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("module", ["benchmarks", "benchmarks.stages", "benchmarks.mapping", "benchmarks.redis_cost"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *(
+            "benchmarks",
+            "benchmarks.stages",
+            "benchmarks.delivery_stages",
+            "benchmarks.mapping",
+            "benchmarks.redis_cost",
+        ),
+    ],
+)
 def test_help_is_given(module: str) -> None:
     run = subprocess.run(
         [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
