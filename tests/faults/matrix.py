@@ -50,6 +50,7 @@ class Scene:
 
     def count_under_way(self) -> None:
         """What a process that has just been killed or stopped had in its hands: this may be sent twice, and no more."""
+        time.sleep(0.05)  # Redis still does what it was asked last
         with self.redis() as client:
             pending = sum(client.xpending(stream, GROUP)["pending"] for stream in LANE.streams)
         self.under_way = (self.under_way or 0) + pending

@@ -162,7 +162,7 @@ def test_one_account_whose_attentive_is_down_slows_no_other(
             "the other account's events wait all the while"
         )
         first, last = (datetime.fromisoformat(gateway.ledger()[place]["received_at"]) for place in (0, -1))
-    assert (last - first).total_seconds() < 1.25 * 300 / 95, "at the pace of its own limit"
+    assert (last - first).total_seconds() < 8, "3.2 s at its own pace, and more than 10 if it waited for the other"
 
 
 def test_a_token_that_works_again_ends_the_hold_by_itself(gateway: Stack) -> None:

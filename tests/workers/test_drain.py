@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
@@ -23,7 +23,6 @@ from app.delivery.outbox import Outbox
 from app.delivery.pace import Pace
 from app.delivery.retention import Retention
 from app.delivery.unknown import WhenUnknown
-from app.embedded import embedded_redis
 from app.metrics import DeliveryMetrics
 from tests.builders import delivery
 from workers.desk import Accounts, Desk
@@ -75,20 +74,6 @@ class Attentive:
         await asyncio.sleep(0.002)
         self.got[orjson.loads(body)["externalEventId"]] += 1
         return Reply(200)
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with embedded_redis(tmp_path_factory.mktemp("drain"), fsync="no") as url:
-        yield url
-
-
-@pytest.fixture
-async def redis(url: str) -> AsyncIterator[ArqRedis]:
-    client = open_redis(url)
-    await client.flushall()
-    yield client
-    await client.aclose(close_connection_pool=True)
 
 
 def desk(redis: ArqRedis, attentive: Attentive) -> Desk:
