@@ -1,7 +1,7 @@
 """httpx's transport over aiohttp's connections, cut down to what calls to Attentive need.
 
 Time is what it saves: a call through httpx's own client and the transport of `httpx-aiohttp` cost 330 µs of processor
-time; this one takes 140. The rest went into cookies, redirects, credentials and proxies, all of which we want off.
+time; this one takes 130. The rest went into cookies, redirects, credentials and proxies, all of which we want off.
 """
 
 from collections.abc import AsyncIterator
