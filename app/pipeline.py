@@ -161,7 +161,7 @@ def decide(
         nobody = any(rule.endpoint.dated for rule in rules)  # known by an id alone that events cannot carry
         reason = DropReason.UNUSABLE_IDENTITY if nobody else DropReason.NOTHING_TO_SAY
         return Drop(reason, tuple(notes), tuple(guard.counts))
-    deliveries = tuple(
+    deliveries = [
         Delivery(
             message_id=event.message_id,
             source=source,
@@ -177,8 +177,8 @@ def decide(
             fresh_until=moment + plan.fresh if call.endpoint.dated else None,
         )
         for call, body in calls
-    )
-    return Forward(deliveries, tuple(notes), tuple(guard.counts), guard.first_seen)
+    ]
+    return Forward(tuple(deliveries), tuple(notes), tuple(guard.counts), guard.first_seen)
 
 
 def _calls(

@@ -63,7 +63,7 @@ async def _stages(kept: Store, sink: Running) -> Costs:
         entries.extend((await lease.claim(LOT, under_way=AT_ONCE - LOT, recent=0)).entries)
 
     claimed = await _in_turn(claim, range(DELIVERIES // LOT)) / LOT
-    deliveries = [Delivery.from_json(entry.payload) for entry in entries]
+    deliveries = [Delivery.unpacked(entry.payload) for entry in entries]
     costs = {(f"claim, {LOT} at a time", "delivery/backlog.py claim"): claimed, **_without_waiting(entries, deliveries)}
     costs[f"send, {AT_ONCE} at a time", "attentive/client.py send"] = await _sent(sink, deliveries)
     ends = [done(entry, delivery, RECORD) for entry, delivery in zip(entries, deliveries, strict=True)]
@@ -79,7 +79,7 @@ def _without_waiting(entries: Sequence[Entry], deliveries: Sequence[Delivery]) -
     pairs = list(zip(entries, deliveries, strict=True))
 
     def read(entry: Entry) -> Delivery:
-        return Delivery.from_json(entry.payload)
+        return Delivery.unpacked(entry.payload)
 
     def record(delivery: Delivery) -> bytes:
         return attempt_record(delivery, ANSWER, Delivered(200))
@@ -89,7 +89,7 @@ def _without_waiting(entries: Sequence[Entry], deliveries: Sequence[Delivery]) -
         metrics.delivered(1.0)
 
     return {
-        ("read the stored form", "delivery/delivery.py from_json"): _one_by_one(read, entries),
+        ("read the stored form", "delivery/delivery.py unpacked"): _one_by_one(read, entries),
         ("keep to the pace", "delivery/last_second.py"): _one_by_one(_keeps_count(), deliveries),
         ("judge", "delivery/outcome.py judge"): _one_by_one(
             lambda delivery: judge(ANSWER, delivery, now=now), deliveries

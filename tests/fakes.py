@@ -81,7 +81,7 @@ class FakeOutbox:
     @property
     def stored(self) -> bytes:
         """Everything that would be written, as one text to search in."""
-        sent = [in_full(each.to_json()) for arrival in self.arrivals for each in arrival.deliveries]
+        sent = [in_full(each.packed()) for arrival in self.arrivals for each in arrival.deliveries]
         return b"".join([*sent, *(each.record + (each.dead_letter or b"") for each in self.arrivals)])
 
 

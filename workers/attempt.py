@@ -45,7 +45,7 @@ class Attempts:
     async def make(self, entry: Entry) -> Settlement:
         """Send one delivery once. Never raises: a bug of ours buries it, or has it reviewed."""
         try:
-            delivery = Delivery.from_json(entry.payload)
+            delivery = Delivery.unpacked(entry.payload)
         except Unreadable as damage:
             return _bury_unreadable(entry, str(damage))
         try:
@@ -57,7 +57,7 @@ class Attempts:
     def orphaned(self, entry: Entry) -> Settlement:
         """The end of an attempt whose drain was killed: it may have been sent, and no answer is known."""
         try:
-            delivery = Delivery.from_json(entry.payload)
+            delivery = Delivery.unpacked(entry.payload)
         except Unreadable as damage:
             return _bury_unreadable(entry, str(damage))
         log.warning("delivery.orphaned", lane=str(self._lane), message_id=delivery.message_id)

@@ -255,7 +255,7 @@ async def deliveries_of(redis: Redis, lanes: Sequence[Lane], message_id: str) ->
     for lane in lanes:
         async for stored in _all_stored(redis, lane):
             with contextlib.suppress(Unreadable):
-                delivery = Delivery.from_json(stored)
+                delivery = Delivery.unpacked(stored)
                 if delivery.message_id == message_id:
                     found.append(delivery)
     return found
@@ -318,13 +318,13 @@ def done(entry: Entry, delivery: Delivery, record: bytes) -> Settlement:
 def retried(entry: Entry, delivery: Delivery, record: bytes, wait: timedelta) -> Settlement:
     """Another attempt after `wait`."""
     due_ms = int((time.time() + wait.total_seconds()) * 1000)
-    payload = delivery.next_attempt().to_json()
+    payload = delivery.next_attempt().packed()
     return changed(done(entry, delivery, record), verb="retry", due_ms=due_ms, payload=payload)
 
 
 def held(entry: Entry, delivery: Delivery, record: bytes, hold: Hold) -> Settlement:
     """The same attempt once more when the hold is over; its destination or endpoint waits with it."""
-    return changed(done(entry, delivery, record), verb="held", payload=delivery.to_json(), hold=hold)
+    return changed(done(entry, delivery, record), verb="held", payload=delivery.packed(), hold=hold)
 
 
 def buried(entry: Entry, delivery: Delivery, record: bytes, letter: DeadLetter) -> Settlement:

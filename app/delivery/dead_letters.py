@@ -231,7 +231,7 @@ async def replay(
     for delivery in deliveries:
         keys.append(LaneKeys(shared, delivery.endpoint).streams[delivery.priority])
         joined = changed(delivery, calls=max(letter.calls, 2))
-        args += (len(keys), joined.to_json(), delivery.to_json())
+        args += (len(keys), joined.packed(), delivery.packed())
     return bool(await _REPLAY.run(redis, keys, args))
 
 

@@ -206,7 +206,7 @@ class _Way:
 def _identified(payload: bytes, place: bytes) -> tuple[bytes, int, bytes]:
     """What closes a call in the books, and its event's message id. One that cannot be read is an event of its own."""
     try:
-        delivery = Delivery.from_json(payload)
+        delivery = Delivery.unpacked(payload)
     except Unreadable:
         return event_key("?", place.decode(errors="replace")), 1, b""
     return delivery.event_key, delivery.calls, delivery.message_id.encode()

@@ -33,13 +33,16 @@ class GroupCommit(Generic[T, R]):
         self._size = size
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._writer: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def submit(self, item: T) -> R:
         """What `commit` answered for `item`, once it has; raise what it said of it."""
-        done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # once: asking costs a call to the system
+        done: asyncio.Future[R] = self._loop.create_future()
         self._waiting.append((item, done))
         if self._writer is None:
-            self._writer = asyncio.create_task(self._write_all())
+            self._writer = self._loop.create_task(self._write_all())
         return await done
 
     async def flush(self) -> None:

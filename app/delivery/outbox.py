@@ -19,7 +19,9 @@ from app.delivery.said import said
 from app.delivery.script import Argument, Script
 
 REPLICATED_WITHIN_MS: Final = 2000  # well within the time a tracker waits
-EVENTS_PER_FLUSH: Final = 256  # Redis takes about 20 µs for one, and does nothing else meanwhile
+EVENTS_PER_FLUSH: Final = (
+    128  # about what a socket takes at once: 256 left Redis waiting for the rest, and us for Redis
+)
 _ENQUEUE = Script("enqueue", after=("memory",))
 _HELD: Final = "dropped:join_held"  # how an event ends of which nothing is left without the call that is held
 _SEEN_LIFE_S: Final = SEEN_BUCKET_S * SEEN_BUCKETS
@@ -137,7 +139,7 @@ class _Flush:
                     first = streams_of[delivery.endpoint] = len(self.keys) + 1
                     self.keys += lane.streams
                     self.endpoints.append(delivery.endpoint)
-                events += (first + delivery.priority, delivery.to_json(), *_said_by(delivery, shared, remembered))
+                events += (first + delivery.priority, delivery.packed(), *_said_by(delivery, shared, remembered))
             if letters is not None:
                 events += (dead_letters, letters, 0, b"")
             if arrival.deletion is not None:

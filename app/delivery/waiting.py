@@ -34,6 +34,6 @@ async def oldest_receipts(redis: Redis, depths: Sequence[LaneDepth]) -> dict[Lan
 
 def _received_at(stored: bytes) -> datetime | None:
     try:
-        return Delivery.from_json(stored).received_at
+        return Delivery.unpacked(stored).received_at
     except Unreadable:
         return None

@@ -1,7 +1,7 @@
 """The global identifier filter: from an event to the person, or to the reason why Attentive could not know them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from app.identity.identity import Identity, Primary
@@ -25,6 +25,16 @@ class IdentityRules:
     shopify_id: Paths = (EventPath("traits.shopify_id"),)
     klaviyo_id: Paths = (EventPath("traits.klaviyo_id"),)
     custom: tuple[tuple[str, Paths], ...] = (("username", (EventPath("traits.username"),)),)  # by Attentive's name
+    _seldom: frozenset[str] | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        paths = [*self.shopify_id, *self.klaviyo_id, *(path for _, paths in self.custom for path in paths)]
+        traits = [path.trait for path in paths]
+        object.__setattr__(self, "_seldom", None if None in traits else frozenset(traits))
+
+    def may_name_seldom(self, event: SegmentEvent) -> bool:
+        """Whether the event may hold an identifier of a shop system or of one's own: most do not, told by one look."""
+        return self._seldom is None or not self._seldom.isdisjoint(event.traits)
 
     @property
     def paths(self) -> frozenset[EventPath]:
@@ -69,6 +79,9 @@ def extract_identity(event: SegmentEvent, rules: IdentityRules) -> Extraction:
     if user_id is not None and phone is not None and user_id == phone.removeprefix("+"):
         notes.append("clientUserId: the same as the phone number, left out")
         user_id = None
+    if not rules.may_name_seldom(event):
+        identity = Identity(email, phone, user_id) if email or phone or user_id else None
+        return Extraction(identity, named=True, notes=tuple(notes))
     shopify_id = _first(event, rules.shopify_id, _bounded, rules, notes)
     klaviyo_id = _first(event, rules.klaviyo_id, _bounded, rules, notes)
     if user_id is not None and user_id in (shopify_id, klaviyo_id):

@@ -70,9 +70,9 @@ class FirstOf:
 
     def read(self, scope: Scope) -> Any:
         """Text, never blank, or ABSENT."""
+        here = scope.here
         for name in self.names:
-            value = scope.here.get(name)
-            if value is not None and (text := to_text(value)) is not None:
+            if (value := here.get(name)) is not None and (text := to_text(value)) is not None:
                 return text
         return ABSENT
 
@@ -98,7 +98,7 @@ class Price:
         for here in (scope.here, scope.event.properties):
             value = here.get(self.currency)
             if isinstance(value, str) and value:
-                if code := to_currency(value):
+                if code := _currency_in(value):
                     return code
                 scope.notes.append(f"{scope.path}{self.currency}: not a three-letter currency, {DEFAULT_CURRENCY} sent")
         return DEFAULT_CURRENCY
@@ -257,7 +257,7 @@ def _source_of(required: Required, key: str) -> str:
 
 def to_text(value: object) -> str | None:
     """Text that is not blank, without blanks around it; numbers become it."""
-    if isinstance(value, str):
+    if type(value) is str:
         return value.strip() or None
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
@@ -275,7 +275,12 @@ def to_quantity(value: object) -> int | None:
 
 def to_currency(value: object) -> str | None:
     """Three capital letters (ISO 4217)."""
-    code = value.strip().upper() if isinstance(value, str) else ""
+    return _currency_in(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=1024)
+def _currency_in(text: str) -> str | None:
+    code = text.strip().upper()
     return code if _CURRENCY.fullmatch(code) else None
 
 

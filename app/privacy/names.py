@@ -21,6 +21,7 @@ ALONE: Final = (
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SQUASHED_CHARS: Final = 8  # a name this long is also found in `newpassword`; a shorter one stands in too many words
+_HOLD_MORE: Final = frozenset({dict, list})
 _KNOWN_MOST: Final = 10_000
 _NAME_CHARS: Final = 64  # of a name that is remembered, and of one before a `=` in text
 _NAMING: Final = ("name", "key", "field", "id", "label")  # {"name": "password", "value": "…"}, as forms are recorded
@@ -63,12 +64,15 @@ class SecretNames:
     def any_key(self, value: Mapping[str, Any]) -> bool:
         """Whether a secret is named anywhere in this JSON object.
 
-        For every event: asking the set for all keys of an object at once takes a third of asking for one after another.
+        For every event: asking the set for all keys of an object at once takes a third of asking for one after another,
+        and most objects hold no other, which the types of all their values tell at once.
         """
         if not self._known_harmless.issuperset(value) and any(key in self for key in value):
             return True
         if "value" in value and self.names_its_value(value):
             return True
+        if _HOLD_MORE.isdisjoint(map(type, value.values())):
+            return False
         for inner in value.values():
             if type(inner) is dict:
                 if self.any_key(inner):

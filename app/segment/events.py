@@ -16,8 +16,6 @@ from app.value import Value
 MESSAGE_ID_CHARS: Final = 100
 EVENT_TYPES: Final = frozenset({"track", "identify", "page", "screen", "group", "alias", "delete"})
 _NOTHING: Final[Mapping[str, Any]] = {}
-_TEXTS: Final = ("type", "messageId", "userId", "anonymousId", "event")
-_OBJECTS: Final = ("properties", "traits", "context")
 _TEXT: Final = frozenset({str, type(None)})
 _OBJECT: Final = frozenset({dict, type(None)})
 
@@ -136,9 +134,17 @@ def parse_event(raw: object, names_somebody: Callable[[SegmentEvent], bool] = na
 
 
 def _is_tidy(raw: Mapping[str, Any]) -> bool:
-    """Whether every field has its own type already, as in nearly all events: told in 0.7 µs, where tidying takes 3."""
-    return all(type(raw.get(name)) in _TEXT for name in _TEXTS) and all(
-        type(raw.get(name)) in _OBJECT for name in _OBJECTS
+    """Whether every field has its own type already, as in nearly all events: told in 0.5 µs, where tidying takes 3."""
+    get = raw.get
+    return (
+        type(get("type")) in _TEXT
+        and type(get("messageId")) in _TEXT
+        and type(get("userId")) in _TEXT
+        and type(get("anonymousId")) in _TEXT
+        and type(get("event")) in _TEXT
+        and type(get("properties")) in _OBJECT
+        and type(get("traits")) in _OBJECT
+        and type(get("context")) in _OBJECT
     )
 
 

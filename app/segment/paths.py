@@ -26,6 +26,12 @@ class EventPath:
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def trait(self) -> str | None:
+        """The trait that it names, where it names one and nothing within it."""
+        root, *steps = self.text.split(".")
+        return steps[0] if root == "traits" and len(steps) == 1 else None
+
     def __post_init__(self) -> None:
         """Raises ValueError for a text that names no place in an event."""
         root, *steps = self.text.split(".")

@@ -84,9 +84,9 @@ async def look(redis: Redis) -> Found:
     streams: dict[Lane, list[Delivery]] = {}
     retries: dict[Lane, list[Delivery]] = {}
     for lane in LANES:
-        retries[lane] = [Delivery.from_json(member[1:]) for member in next(answers)]
+        retries[lane] = [Delivery.unpacked(member[1:]) for member in next(answers)]
         stored = [fields[b"d"] for _ in lane.keys.streams for _, fields in next(answers)]
-        streams[lane] = list(map(Delivery.from_json, stored))
+        streams[lane] = list(map(Delivery.unpacked, stored))
     letters = {
         shelf: [read_letter(ACCOUNT, id_, fields[b"d"], shelf) for id_, fields in next(answers)] for shelf in Shelf
     }
@@ -101,7 +101,7 @@ def names(what: Sequence[Delivery | DeadLetter]) -> Names:
 
 def name_of(entry: Entry) -> str:
     """Which event it belongs to."""
-    return Delivery.from_json(entry.payload).message_id
+    return Delivery.unpacked(entry.payload).message_id
 
 
 def call_of(name: str, lane: Lane, priority: Priority, age: str, calls: int) -> Delivery:
@@ -125,7 +125,7 @@ def lease_of(redis: Redis, lane: Lane) -> LaneLease:
 
 def settlement(entry: Entry, ending: str) -> Settlement:
     """One of ENDINGS for a claimed call; a retry is due in an hour."""
-    sent, record = Delivery.from_json(entry.payload), b"{}"
+    sent, record = Delivery.unpacked(entry.payload), b"{}"
     makers: dict[str, Any] = {
         "done": lambda: done(entry, sent, record),
         "retry": lambda: retried(entry, sent, record, timedelta(hours=1)),

@@ -54,7 +54,7 @@ async def add(redis: Redis, *deliveries: Delivery, lane: Lane = EVENTS, since: t
     """Put them into the lane as the outbox does; `since`: as if they had come in so long ago."""
     for number, each in enumerate(deliveries):
         entry = "*" if since is None else f"{int((datetime.now(UTC) - since).timestamp() * 1000)}-{number}"
-        await redis.xadd(lane.keys.streams[each.priority], {b"d": each.to_json()}, id=entry)
+        await redis.xadd(lane.keys.streams[each.priority], {b"d": each.packed()}, id=entry)
 
 
 async def drain(redis: Redis, pace: Pace = PLENTY, lane: Lane = EVENTS) -> LaneLease:
@@ -68,11 +68,11 @@ async def claim(lease: LaneLease, most: int = 64, **facts: Any) -> Claim:
 
 
 def names(entries: Sequence[Entry]) -> list[str]:
-    return [Delivery.from_json(entry.payload).message_id for entry in entries]
+    return [Delivery.unpacked(entry.payload).message_id for entry in entries]
 
 
 async def settle(lease: LaneLease, claimed: Claim) -> None:
-    ends = [(entry, Delivery.from_json(entry.payload)) for entry in claimed.entries]
+    ends = [(entry, Delivery.unpacked(entry.payload)) for entry in claimed.entries]
     await lease.settle([done(entry, sent, b"{}") for entry, sent in ends])
 
 
@@ -103,7 +103,7 @@ class TestOrder:
 
     async def test_a_due_retry_rejoins_its_priority_at_the_end(self, redis: Redis) -> None:
         await add(redis, waiting("cart 1"), waiting("view", priority=LOW), waiting("cart 2"))
-        retry = b"%d" % NORMAL + waiting("retried").to_json()
+        retry = b"%d" % NORMAL + waiting("retried").packed()
         await redis.zadd(EVENTS.keys.retry, {retry: 1})
         assert names((await claim(await drain(redis))).entries) == ["cart 1", "cart 2", "retried", "view"]
 
@@ -144,7 +144,7 @@ class TestStaleness:
         assert (len(claims), names(claims[-1].entries)) == (3, ["fresh"])
 
     async def test_survives_retries(self, redis: Redis) -> None:
-        retry = b"%d" % STALE + waiting("old", fresh=timedelta(0)).to_json()
+        retry = b"%d" % STALE + waiting("old", fresh=timedelta(0)).packed()
         await redis.zadd(EVENTS.keys.retry, {retry: 1})
         await add(redis, waiting("view", priority=LOW))
         assert names((await claim(await drain(redis))).entries) == ["view", "old"]
@@ -194,7 +194,7 @@ class TestPatience:
         assert [name for name in left if "order" not in name] == ["view", "cart 1", "cart 2"]
 
     async def test_is_for_what_is_stale_too(self, redis: Redis) -> None:
-        await redis.xadd(EVENTS.keys.streams[STALE], {b"d": waiting("old").to_json()}, id="1-1")
+        await redis.xadd(EVENTS.keys.streams[STALE], {b"d": waiting("old").packed()}, id="1-1")
         await add(redis, *(waiting(f"order {n}", priority=HIGH) for n in range(200)))
         assert "old" in await self.rounds(redis, await drain(redis, self.PACE), 2)
 

@@ -53,7 +53,7 @@ def test_each_contact_is_asked_about_in_turn() -> None:
     after = learned(answer(), call).left
     assert after is not None
     assert question(after) == ("email", EMAIL)
-    assert Delivery.from_json(after.to_json()).doubts == ("email",)
+    assert Delivery.unpacked(after.packed()).doubts == ("email",)
 
 
 class TestASubscribeCall:

@@ -49,10 +49,10 @@ DELIVERIES: Final = st.builds(
 )
 
 
-FIELDS: Final = [list(orjson.loads(part)) for part in in_full(delivery().to_json()).split(b"\n")[:2]]
+FIELDS: Final = [list(orjson.loads(part)) for part in in_full(delivery().packed()).split(b"\n")[:2]]
 
 
-def packed(first: bytes, *rest: bytes) -> bytes:
+def put_together(first: bytes, *rest: bytes) -> bytes:
     """Parts of a stored form, put together."""
     block: bytes = lz4.block.compress(b"\n".join(rest))
     return first + b"\n" + block
@@ -71,7 +71,7 @@ STORED: Final = {  # by version: as it lies in Redis, in base 85. What a release
 class TestADelivery:
     @pytest.mark.parametrize("version", STORED)
     def test_of_every_version_there_was_is_readable(self, version: int) -> None:
-        assert Delivery.from_json(base64.b85decode(STORED[version])) == delivery(
+        assert Delivery.unpacked(base64.b85decode(STORED[version])) == delivery(
             deadline=NOW + timedelta(hours=24),
             fresh_until=NOW + timedelta(hours=12),
             attempt=2,
@@ -85,12 +85,12 @@ class TestADelivery:
     @settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
     @given(written=DELIVERIES)
     def test_is_read_as_it_was_written(self, written: Delivery) -> None:
-        assert Delivery.from_json(written.to_json()) == written
+        assert Delivery.unpacked(written.packed()) == written
 
     @settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
     @given(written=DELIVERIES)
     def test_is_stored_with_what_decides_when_it_goes_in_front_and_all_else_packed(self, written: Delivery) -> None:
-        first, about, body, event = in_full(written.to_json()).split(b"\n")
+        first, about, body, event = in_full(written.packed()).split(b"\n")
         assert list(orjson.loads(first)) == ["v", "fresh", "deadline"]
         assert orjson.loads(first)["v"] == VERSION
         assert orjson.loads(about)["message_id"] == written.message_id
@@ -98,7 +98,7 @@ class TestADelivery:
 
     def test_takes_less_than_its_event_does_twice(self) -> None:
         shown = delivery(body=body(1)[:-1] + b"}", event=body(1))
-        assert len(shown.to_json()) < 1.25 * len(shown.event)
+        assert len(shown.packed()) < 1.25 * len(shown.event)
 
     @pytest.mark.parametrize(
         "stored",
@@ -114,34 +114,34 @@ class TestADelivery:
             pytest.param(b"\x80\x04\x95", id="a pickle"),
             pytest.param(b'{"v":1,"fresh":null,"deadline":1}\n', id="nothing packed"),
             pytest.param(b'{"v":1,"fresh":null,"deadline":1}\n\xff\xff\xff\x7f\x00', id="2 GiB in five bytes"),
-            pytest.param(delivery().to_json()[:-9], id="a packed part cut short"),
-            pytest.param(delivery().to_json().replace(b"\n", b"\n\n"), id="a packed part that begins too late"),
+            pytest.param(delivery().packed()[:-9], id="a packed part cut short"),
+            pytest.param(delivery().packed().replace(b"\n", b"\n\n"), id="a packed part that begins too late"),
         ],
     )
     def test_that_is_damaged_is_unreadable(self, stored: bytes) -> None:
         assert isinstance(in_full(stored), bytes)
         with pytest.raises(Unreadable):
-            Delivery.from_json(stored)
+            Delivery.unpacked(stored)
 
     @pytest.mark.parametrize("part", range(4))
     @pytest.mark.parametrize("instead", [b"", b"null", b"[]", b'{"v":', b"\xff"])
     def test_of_which_a_part_is_something_else_is_unreadable(self, part: int, instead: bytes) -> None:
-        parts = in_full(delivery().to_json()).split(b"\n")
+        parts = in_full(delivery().packed()).split(b"\n")
         parts[part] = instead
         with pytest.raises(Unreadable):
-            Delivery.from_json(packed(*parts))
+            Delivery.unpacked(put_together(*parts))
 
     @pytest.mark.parametrize(("part", "field"), [(part, name) for part, fields in enumerate(FIELDS) for name in fields])
     def test_that_lacks_a_field_is_unreadable(self, part: int, field: str) -> None:
-        parts = in_full(delivery().to_json()).split(b"\n")
+        parts = in_full(delivery().packed()).split(b"\n")
         fields = orjson.loads(parts[part])
         del fields[field]
         parts[part] = orjson.dumps(fields)
         if field == "doubts":  # most have none
-            assert Delivery.from_json(packed(*parts)) == delivery()
+            assert Delivery.unpacked(put_together(*parts)) == delivery()
             return
         with pytest.raises(Unreadable):
-            Delivery.from_json(packed(*parts))
+            Delivery.unpacked(put_together(*parts))
 
     @pytest.mark.parametrize(
         ("field", "value"),
@@ -167,15 +167,15 @@ class TestADelivery:
     )
     def test_of_wrong_types_is_unreadable(self, field: str, value: Any) -> None:
         """Whoever drains the lane has to hear of it here: later, nobody would know which entry it was."""
-        parts = in_full(delivery().to_json()).split(b"\n")
+        parts = in_full(delivery().packed()).split(b"\n")
         part = next(number for number, names in enumerate(FIELDS) if field in names)
         parts[part] = json.dumps(orjson.loads(parts[part]) | {field: value}).encode()
         with pytest.raises(Unreadable):
-            Delivery.from_json(packed(*parts))
+            Delivery.unpacked(put_together(*parts))
 
     def test_says_nothing_of_its_content_when_unreadable(self) -> None:
         with pytest.raises(Unreadable) as damage:
-            Delivery.from_json(b'{"v":1,"message_id":"ada@example.com"}')
+            Delivery.unpacked(b'{"v":1,"message_id":"ada@example.com"}')
         assert "ada" not in str(damage.value)
 
     def test_counts_its_attempts(self) -> None:
@@ -220,7 +220,7 @@ class TestADeadLetter:
             pytest.param(b"{}", id="an empty object"),
             pytest.param(b"[]", id="a list"),
             pytest.param(b"\xff", id="bytes that are no text"),
-            pytest.param(delivery().to_json(), id="a delivery"),
+            pytest.param(delivery().packed(), id="a delivery"),
             pytest.param(
                 orjson.dumps(orjson.loads(DeadLetter("m", "s", "r", "d", b"1", NOW).to_json()) | {"received": 1e30}),
                 id="a time beyond all calendars",

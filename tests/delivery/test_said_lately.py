@@ -66,7 +66,7 @@ class Shop:
 
 
 def _end(entry: Entry, *, dies: bool) -> Any:
-    call = Delivery.from_json(entry.payload)
+    call = Delivery.unpacked(entry.payload)
     letter = DeadLetter.of(call, "http_400", "", {})
     return buried(entry, call, b"{}", letter) if dies else done(entry, call, b"{}")
 

@@ -66,11 +66,11 @@ async def redis(url: str) -> AsyncIterator[Redis]:
 
 async def add(redis: Redis, lane: Lane, *, priority: int = 1, calls: int = 1, **fields: Any) -> None:
     for _ in range(calls):
-        await redis.xadd(lane.keys.streams[priority], {b"d": delivery(**fields).to_json()})
+        await redis.xadd(lane.keys.streams[priority], {b"d": delivery(**fields).packed()})
 
 
 async def add_retry(redis: Redis, lane: Lane, *, due: timedelta, **fields: Any) -> None:
-    member = b"1" + delivery(**fields).to_json()
+    member = b"1" + delivery(**fields).packed()
     await redis.zadd(lane.keys.retry, {member: (datetime.now(UTC) + due).timestamp() * 1000})
 
 

@@ -4,9 +4,11 @@ from typing import Any, Final
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from stdnum import luhn
 
-from app.privacy.detectors import ISSUERS, might_hold_numbers
+from app.privacy.detectors import _CARDS, _SSN, ISSUERS, might_hold_numbers
 from app.privacy.guard import Guard
 
 VISA: Final = "4111111111111111"
@@ -134,9 +136,27 @@ def test_every_issuer_is_known(prefix: str, length: int) -> None:
         pytest.param('{"ua":"Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/120.0.0.0"}', False, id="a browser"),
         pytest.param('{"a":"AB12"}', False, id="too short for an IBAN"),
         pytest.param('{"a":41111111111111}', True, id="fourteen digits"),
+        pytest.param('{"a":"41111111111111111111"}', False, id="more digits than any card has"),
+        pytest.param('{"a":"b7f345-00-0000000001"}', False, id="an id whose digits go on after it"),
+        pytest.param('{"a":"1345-00-0000"}', False, id="an id whose digits begin before it"),
+        pytest.param('{"a":"4111 1111 1111 1111 1111"}', True, id="groups of four, one more than a card has"),
         pytest.param('{"a":"111-11-1111"}', True, id="three, two and four digits"),
         pytest.param('{"a":"NL91ABNA0417164300"}', True, id="letters and digits enough for an IBAN"),
     ],
 )
 def test_the_quick_look_sees_the_form_alone(text: str, verdict: bool) -> None:
     assert might_hold_numbers(text.encode()) is verdict
+
+
+DIGITS: Final = st.sampled_from([1, 2, 3, 4, 5, 6, 14, 16, 19]).flatmap(
+    lambda count: st.text("0123456789", min_size=count, max_size=count)
+)
+BETWEEN: Final = st.sampled_from([" ", "-", ".", ",", "\u00a0", "\u2011", "", "a", "A", "_", "\u00e9"])
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(parts=st.lists(st.tuples(DIGITS, BETWEEN), min_size=1, max_size=7))
+def test_the_quick_look_passes_nothing_by_that_has_the_form(parts: list[tuple[str, str]]) -> None:
+    text = "".join(digits + between for digits, between in parts)
+    if any(form.search(text) for form in (*_CARDS, _SSN)):
+        assert might_hold_numbers(f'{{"a":"{text}"}}'.encode())

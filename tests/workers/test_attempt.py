@@ -48,7 +48,7 @@ async def attempted(endpoint: str, policy: WhenUnknown, *, in_client: bool = Tru
     attentive = Attentive(in_client=in_client)
     metrics = DeliveryMetrics(CollectorRegistry())
     attempts = Attempts(Lane("acme", endpoint), cast(AttentiveClient, attentive), metrics, policy, ConsentRules())
-    settlement = await attempts.make(Entry(1, b"1-1", delivery.to_json()))
+    settlement = await attempts.make(Entry(1, b"1-1", delivery.packed()))
     assert attentive.got == [delivery.body]
     assert b"jane@example.com" not in settlement.record
     return settlement

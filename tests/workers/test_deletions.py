@@ -363,7 +363,7 @@ class TestTheBooks:
 
 def _delivered(drain: LaneLease, entry: Any) -> Callable[[], Any]:
     async def settle() -> None:
-        await drain.settle([done(entry, Delivery.from_json(entry.payload), b"{}")])
+        await drain.settle([done(entry, Delivery.unpacked(entry.payload), b"{}")])
 
     return settle
 
