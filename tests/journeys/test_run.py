@@ -18,6 +18,11 @@ COMMAND = [sys.executable, "-m", "app.cli", "run"]
 ROOT = Path(__file__).parent.parent.parent
 
 
+def hear_interrupts() -> None:
+    """What runs in a shell's background is deaf to Ctrl-C, and so are its children: tests may run there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Run:
     """One `run` in a folder of its own."""
 
@@ -33,6 +38,7 @@ class Run:
                 stderr=subprocess.STDOUT,
                 env=self.environment,
                 cwd=ROOT,
+                preexec_fn=hear_interrupts,
             )
 
     def text(self) -> str:
