@@ -36,7 +36,7 @@ from benchmarks.contenders import SINK, in_lanes
 from benchmarks.failure import BenchmarkFailed
 from benchmarks.machine import machine
 from benchmarks.process import Running, Store, gateway_worker, serving, store
-from benchmarks.tables import markdown, table
+from benchmarks.tables import print_rows
 
 LOT: Final = 16  # deliveries: what a busy drain claims and settles at a time
 AT_ONCE: Final = 64  # calls under way
@@ -205,13 +205,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = [
         (name, place, f"{statistics.median(us):.1f}", f"{min(us):.1f} to {max(us):.1f}") for name, place, us in stages
     ]
-    if options.markdown:
-        print(markdown(HEADINGS, rows, words=2))
-        print(f"\n{where}")
-    else:
-        out = Console(highlight=False)
-        out.print(table(f"one delivery; medians of {options.rounds} rounds", HEADINGS, rows, words=2))
-        out.print(f" {where}", soft_wrap=True)
+    print_rows(
+        f"one delivery; medians of {options.rounds} rounds",
+        HEADINGS,
+        rows,
+        words=2,
+        where=where,
+        as_markdown=options.markdown,
+    )
     return 0
 
 

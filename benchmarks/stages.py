@@ -35,7 +35,7 @@ from app.settings import DEFAULT_DESTINATION, DEFAULT_SOURCE
 from app.topology import all_senders
 from benchmarks.event import PEOPLE, WRITE_KEY, body
 from benchmarks.machine import machine
-from benchmarks.tables import markdown, table
+from benchmarks.tables import print_rows
 from benchmarks.wrk import AUTHORIZATION
 
 FLUSH: Final = 32  # events: what gathers at 64 connections, half of them being answered
@@ -173,13 +173,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = [(stage.name, stage.where, f"{stage.median_us:.1f}", f"{min(stage.costs_us):.1f}") for stage in measured]
     together = sum(stage.median_us for stage in measured if stage.on_every_event)
     rows.append(("together", "", f"{together:.1f}", ""))
-    if options.markdown:
-        print(markdown(HEADINGS, rows, words=2))
-        print(f"\n{where}")
-    else:
-        out = Console(highlight=False)
-        out.print(table(f"one event, without HTTP; median of {REPETITIONS} x {PEOPLE:,}", HEADINGS, rows, words=2))
-        out.print(f" {where}", soft_wrap=True)
+    print_rows(
+        f"one event, without HTTP; median of {REPETITIONS} x {PEOPLE:,}",
+        HEADINGS,
+        rows,
+        words=2,
+        where=where,
+        as_markdown=options.markdown,
+    )
     return 0
 
 

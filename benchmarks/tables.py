@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 
@@ -20,3 +21,16 @@ def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], *, words: i
     """The same for a README."""
     lines = [headings, ["---" if index < words else "---:" for index in range(len(headings))], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def print_rows(
+    title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], *, words: int, where: str, as_markdown: bool
+) -> None:
+    """Print one of the two, and below it the machine."""
+    if as_markdown:
+        print(markdown(headings, rows, words=words))
+        print(f"\n{where}")
+        return
+    out = Console(highlight=False)
+    out.print(table(title, headings, rows, words=words))
+    out.print(f" {where}", soft_wrap=True)

@@ -12,7 +12,7 @@ from app.attentive.endpoints import BY_NAME, ELIGIBILITY
 from app.delivery.backlog import Entry, Lane, Settlement, buried, done, held, left_open, retried
 from app.delivery.consent import ConsentRules, Learned, doubted, look_into, question
 from app.delivery.dead_letters import DeadLetter
-from app.delivery.delivery import Delivery, Unreadable, event_key
+from app.delivery.delivery import Delivery, Unreadable, event_key, in_full
 from app.delivery.journal import answer_facts, attempt_record, check_record
 from app.delivery.outcome import Delivered, Hold, Outcome, RetryLater, Undeliverable, Unknown, judge
 from app.delivery.unknown import WhenUnknown, counted
@@ -162,7 +162,7 @@ def _bury_unreadable(entry: Entry, detail: str) -> Settlement:
         source="?",
         reason="unreadable",
         detail=detail,
-        event=orjson.dumps({"stored": entry.payload.decode(errors="replace")}),
+        event=orjson.dumps({"stored": in_full(entry.payload).decode(errors="backslashreplace")}),
         received_at=datetime.now(UTC),
     )
     key = event_key("?", entry.id.decode())

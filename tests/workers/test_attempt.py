@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
+import lz4.block
 import orjson
 import pytest
 from prometheus_client import CollectorRegistry
@@ -74,3 +75,26 @@ async def test_a_call_that_may_be_repeated_is_a_dead_letter(in_client: bool) -> 
 @pytest.mark.parametrize("policy", [WhenUnknown.HOLD, WhenUnknown.GIVE_UP])
 async def test_a_call_that_the_settings_do_not_repeat_is_held_for_review(policy: WhenUnknown) -> None:
     assert (await attempted(ADD_TO_CART.name, policy)).ending == "unknown:held"
+
+
+@pytest.mark.parametrize(
+    ("stored", "kept"),
+    [
+        pytest.param(b'{"v":99}', '{"v":99}', id="of another version"),
+        pytest.param(b"\xff\x00", "\\xff\x00", id="of bytes that are no text"),
+        pytest.param(
+            b'{"v":99}\n' + lz4.block.compress(b'{}\n{"a":1}'), '{"v":99}\n{}\n{"a":1}', id="packed by another"
+        ),
+    ],
+)
+async def test_what_cannot_be_read_is_a_dead_letter_in_which_nothing_of_it_is_lost(stored: bytes, kept: str) -> None:
+    attempts = Attempts(
+        Lane("acme", CUSTOM_EVENT.name),
+        cast(AttentiveClient, Attentive(in_client=True)),
+        DeliveryMetrics(CollectorRegistry()),
+        WhenUnknown.HOLD,
+        ConsentRules(),
+    )
+    settlement = await attempts.make(Entry(1, b"1-1", stored))
+    assert (settlement.verb, settlement.ending) == ("dead", "dead:unreadable")
+    assert orjson.loads(settlement.payload)["event"] == {"stored": kept}
