@@ -190,13 +190,17 @@ def _calls(
     notes: list[str],
 ) -> list[tuple[AttentiveCall, bytes]] | Bury:
     """What the catalogue makes of the event, each call with its JSON, or why it cannot."""
+    calls: list[tuple[AttentiveCall, bytes]] = []
     try:
-        calls = [call for rule in rules if (call := apply_rule(rule, event, identity, moment, guard, notes))]
-        return [(call, written(call, notes, guard.counts)) for call in calls]
+        for rule in rules:
+            call = apply_rule(rule, event, identity, moment, guard, notes)
+            if call is not None:
+                calls.append((call, written(call, notes, guard.counts)))
     except Unmappable as verdict:
         return Bury("unmappable", f"{verdict.reason}: {verdict.detail}", tuple(notes), tuple(guard.counts))
     except TooLarge as verdict:
         return Bury("too_large", str(verdict), tuple(notes), tuple(guard.counts))
+    return calls
 
 
 def _lose_worth_with_age(rules: Sequence[Rule], consents: Sequence[AttentiveCall]) -> bool:

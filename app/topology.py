@@ -20,7 +20,7 @@ from app.identity.extract import IdentityRules
 from app.identity.memory import MemoryRules
 from app.ingest.admission import RateLimit
 from app.ingest.auth import Sender
-from app.ingest.cors import Origins
+from app.ingest.origins import Origins
 from app.ingest.signatures import Scheme, Signing
 from app.mapping.attributes import AttributeRules
 from app.mapping.catalogue import Catalogue

@@ -23,10 +23,10 @@ from app.config.source import Source, WriteKey
 from app.config.topology import Topology
 from app.delivery.arrival import Arrival
 from app.delivery.connection import open_redis
-from app.delivery.outbox import _Flush
+from app.delivery.outbox import _Event, _Flush
 from app.identity.normalise import is_address_or_phone, to_e164, to_email
 from app.ingest.arrivals import arrival_of
-from app.ingest.auth import WriteKeys
+from app.ingest.auth import Sender, WriteKeys
 from app.ingest.body import parse_json
 from app.metrics import IngestMetrics
 from app.pipeline import Decision, decide
@@ -94,7 +94,7 @@ def stages(repetitions: int = REPETITIONS) -> Iterator[Stage]:
         return decide(pair[0], sender.plan, original=pair[1], **origin)
 
     yield Stage("decide", "pipeline.py decide", costs(plan, kept))
-    first = costs(plan, kept, before=_forget_people)
+    first = costs(plan, kept, before=lambda: _forget_people(sender))
     yield Stage("decide, person not seen before", "pipeline.py decide", first, on_every_event=False)
     decided = [(event, plan((event, original)), original) for event, original in kept]
 
@@ -105,7 +105,7 @@ def stages(repetitions: int = REPETITIONS) -> Iterator[Stage]:
     arrivals = [arrive(one) for one in decided]
 
     def flush(group: Sequence[Arrival]) -> _Flush:
-        return _Flush(DEFAULT_DESTINATION, group, JOURNAL_ENTRIES)
+        return _Flush(DEFAULT_DESTINATION, [_Event.of(arrival) for arrival in group], JOURNAL_ENTRIES)
 
     groups = [arrivals[start : start + FLUSH] for start in range(0, len(arrivals), FLUSH)]
     share = len(groups) / len(arrivals)
@@ -142,8 +142,8 @@ def _cost_us(work: Callable[[T], object], inputs: Sequence[T], before: Nothing) 
         gc.enable()
 
 
-def _forget_people() -> None:
-    for cached in (to_email, to_e164, is_address_or_phone):
+def _forget_people(sender: Sender) -> None:
+    for cached in (sender.plan.identity.known, to_email, to_e164, is_address_or_phone):
         cached.cache_clear()
 
 

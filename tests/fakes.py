@@ -1,6 +1,7 @@
 """Stand-ins for what a test does not want to be real. They are handed in where the real ones would be."""
 
 import json
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,7 +30,8 @@ from app.delivery.retention import Retention
 from app.health import Observed
 from app.ingest.admission import Admission, Ceilings
 from app.ingest.auth import Sender, WriteKeys
-from app.ingest.cors import Cors, Origins
+from app.ingest.cors import Cors
+from app.ingest.origins import Origins
 from app.ingest.routes import Limits, TrackingRoutes
 from app.main import create_api
 from app.metrics import IngestMetrics
@@ -41,20 +43,43 @@ OTHER_KEY: Final = "wk_app"
 
 @dataclass
 class FakeOutbox:
-    """Keeps what it is given, or refuses it all while `away` says why, or fails as ours never should."""
+    """Keeps what it is given, or refuses it all while `away` says why, or fails as ours never should.
+
+    While it is `slow` it says nothing until `speak()`; while it is `full` it has no room until `make_room()`.
+    """
 
     away: str | None = None
     bug: Exception | None = None
+    slow: bool = False
+    full: bool = False
+    full_after: int | None = None  # so many events
+    unheard: list[Callable[[], None]] = field(default_factory=list)
     arrivals: list[Arrival] = field(default_factory=list)
     destinations: list[str] = field(default_factory=list)
 
-    async def submit(self, destination: str, arrivals: Sequence[Arrival]) -> None:
-        if self.away is not None:
-            raise QueueUnavailable(self.away)
-        if self.bug is not None:
-            raise self.bug
-        self.destinations += [destination] * len(arrivals)
-        self.arrivals += arrivals
+    def tell_of_room(self, told: Callable[[], None]) -> None:
+        self._told = told
+
+    def make_room(self) -> None:
+        self.full = False
+        self._told()
+
+    def hand_in(
+        self, destination: str, arrivals: Sequence[Arrival], then: Callable[[BaseException | None], None]
+    ) -> None:
+        failure = QueueUnavailable(self.away) if self.away is not None else self.bug
+        if failure is None:
+            self.destinations += [destination] * len(arrivals)
+            self.arrivals += arrivals
+            self.full = self.full or len(self.arrivals) == self.full_after
+        self.unheard.append(lambda: then(failure))
+        if not self.slow:
+            self.speak()
+
+    def speak(self) -> None:
+        unheard, self.unheard = self.unheard, []
+        for say in unheard:
+            say()
 
     @property
     def message_ids(self) -> list[str]:
@@ -158,6 +183,7 @@ def open_door(
     origins: Iterable[str] = ("*",),
     beneath: Callable[[WriteKeys], ASGIApp] = nothing_beneath,
     wrap: Callable[[Any], Any] = lambda app: app,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Door:
     """A door with two sources: `WRITE_KEY` for "shop" and `OTHER_KEY` for "app", of "acme" and "other"."""
     outbox, recall, registry = FakeOutbox(), FakeRecall(), CollectorRegistry()
@@ -177,6 +203,7 @@ def open_door(
         limits=limits or Limits(),
         metrics=IngestMetrics(registry),
         attributes=KnownAttributes(Redis(), {}),
+        clock=clock,
     )
     app: ASGIApp = wrap(Cors(routes, origins=Origins(origins)))
     client = httpx.AsyncClient(

@@ -102,6 +102,8 @@ def _rules_table(plan: Plan) -> Table:
     )
     for part, default in ((plan.identity, Plan().identity), (plan.attributes, Plan().attributes)):
         for each in fields(part):
+            if not each.init:  # worked out from the others
+                continue
             value = getattr(part, each.name)
             own = value != getattr(default, each.name)
             table.add_row("*" if own else "", each.name, escape(_readable(value)), style="bold" if own else None)

@@ -5,12 +5,17 @@ at 8,900 requests/s, group commit at 20,800.
 """
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import accumulate, takewhile
+from itertools import accumulate
 from typing import Generic, TypeVar
+
+import structlog
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+log = structlog.get_logger()
 
 
 class GroupCommit(Generic[T, R]):
@@ -31,18 +36,36 @@ class GroupCommit(Generic[T, R]):
         self._commit = commit
         self._most = most
         self._size = size
-        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._waiting: list[tuple[T, Callable[[R | BaseException], None]]] = []
+        self._waiting_size = 0
         self._writer: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    @property
+    def waiting(self) -> int:
+        """The size of all that waits for a group, without the one that is being written."""
+        return self._waiting_size
+
+    def hand_in(self, item: T, then: Callable[[R | BaseException], None]) -> None:
+        """Call `then` with what `commit` answered for `item`, once it has. To be called in the event loop."""
+        self._waiting.append((item, then))
+        self._waiting_size += self._size(item)
+        if self._writer is None:
+            self._writer = self._running_loop().create_task(self._write_all())
+
     async def submit(self, item: T) -> R:
         """What `commit` answered for `item`, once it has; raise what it said of it."""
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()  # once: asking costs a call to the system
-        done: asyncio.Future[R] = self._loop.create_future()
-        self._waiting.append((item, done))
-        if self._writer is None:
-            self._writer = self._loop.create_task(self._write_all())
+        done: asyncio.Future[R] = self._running_loop().create_future()
+
+        def then(result: R | BaseException) -> None:
+            if done.done():  # the waiter went away; what it handed in is written all the same
+                return
+            if isinstance(result, BaseException):
+                done.set_exception(result)
+            else:
+                done.set_result(result)
+
+        self.hand_in(item, then)
         return await done
 
     async def flush(self) -> None:
@@ -50,17 +73,23 @@ class GroupCommit(Generic[T, R]):
         while (writer := self._writer) is not None:
             await asyncio.wait({writer})
 
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # once: asking costs a call to the system
+        return self._loop
+
     async def _write_all(self) -> None:
         try:
             while self._waiting:
-                sizes = accumulate(self._size(item) for item, _ in self._waiting)
-                count = max(1, sum(1 for _ in takewhile(lambda together: together <= self._most, sizes)))
+                together = list(accumulate(self._size(item) for item, _ in self._waiting))
+                count = max(1, bisect_right(together, self._most))
                 group, self._waiting = self._waiting[:count], self._waiting[count:]
+                self._waiting_size -= together[count - 1]
                 await self._write(group)
         finally:
             self._writer = None
 
-    async def _write(self, group: list[tuple[T, "asyncio.Future[R]"]]) -> None:
+    async def _write(self, group: list[tuple[T, Callable[[R | BaseException], None]]]) -> None:
         results: Sequence[R | BaseException]
         try:
             results = await self._commit([item for item, _ in group])
@@ -72,11 +101,11 @@ class GroupCommit(Generic[T, R]):
         _answer(group, results)
 
 
-def _answer(group: "list[tuple[T, asyncio.Future[R]]]", results: Sequence[R | BaseException]) -> None:
-    for (_, done), result in zip(group, results, strict=True):
-        if done.done():  # the waiter went away; what it handed in is written all the same
-            continue
-        if isinstance(result, BaseException):
-            done.set_exception(result)
-        else:
-            done.set_result(result)
+def _answer(
+    group: Sequence[tuple[T, Callable[[R | BaseException], None]]], results: Sequence[R | BaseException]
+) -> None:
+    for (_, then), result in zip(group, results, strict=True):
+        try:
+            then(result)
+        except Exception:  # costs no neighbour its answer
+            log.exception("group_commit.unheard")

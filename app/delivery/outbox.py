@@ -1,8 +1,8 @@
 """The way into Redis: events of all requests that wait at one moment go in by one round trip, all or nothing."""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 import orjson
 import structlog
@@ -11,17 +11,20 @@ from redis.exceptions import NoScriptError, RedisError
 
 from app.delivery.arrival import Arrival
 from app.delivery.attributes import MOST_KEPT
-from app.delivery.connection import QueueUnavailable, why_unavailable
+from app.delivery.connection import Dedicated, QueueUnavailable, why_unavailable
 from app.delivery.delivery import Delivery
 from app.delivery.group_commit import GroupCommit
 from app.delivery.keys import SAID_LIFE_S, SEEN_BUCKET_S, SEEN_BUCKETS, DestinationKeys, LaneKeys
-from app.delivery.said import said
+from app.delivery.people import Step
+from app.delivery.said import Said, said
 from app.delivery.script import Argument, Script
+from app.value import Value
 
 REPLICATED_WITHIN_MS: Final = 2000  # well within the time a tracker waits
-EVENTS_PER_FLUSH: Final = (
-    128  # about what a socket takes at once: 256 left Redis waiting for the rest, and us for Redis
-)
+EVENTS_PER_FLUSH: Final = 128  # what a socket takes at once: of 256, Redis waited for the rest, and we for Redis
+# So many may wait for the next flush while one is written. Without this bound the requests of 64 connections were all
+# decided, then all written, and the gateway had nothing to do for a sixth of its time.
+EVENTS_AHEAD: Final = 24
 _ENQUEUE = Script("enqueue", after=("memory",))
 _HELD: Final = "dropped:join_held"  # how an event ends of which nothing is left without the call that is held
 _SEEN_LIFE_S: Final = SEEN_BUCKET_S * SEEN_BUCKETS
@@ -39,25 +42,55 @@ class Outbox:
 
         So many `replicas` must have an event before it counts as kept.
         """
-        self._redis = redis
+        self._connection = Dedicated(redis)
         self._replicas = replicas
         self._wake = wake
         self._journal_entries = journal_entries
         self._commit = GroupCommit(self._write, most=EVENTS_PER_FLUSH, size=_events)
+        self._told: Callable[[], None] | None = None
+        self._is_leaving = False  # a flush, which what else is done meanwhile would hold up
 
-    async def submit(self, destination: str, arrivals: Sequence[Arrival]) -> None:
+    @property
+    def full(self) -> bool:
+        """Whether enough waits for the next flush, or one is about to leave: more should come when it has."""
+        return self._is_leaving or self._commit.waiting >= EVENTS_AHEAD
+
+    def tell_of_room(self, told: Callable[[], None]) -> None:
+        """Call `told` from now on whenever there is room again: when a flush has left, while Redis is busy with it."""
+        self._told = told
+
+    def hand_in(
+        self, destination: str, arrivals: Iterable[Arrival], then: Callable[[BaseException | None], None]
+    ) -> None:
+        """Call `then` once the events of one request are kept, or with QueueUnavailable: then none of them is."""
+        self._commit.hand_in((destination, [_Event.of(arrival) for arrival in arrivals]), then)
+
+    async def submit(self, destination: str, arrivals: Iterable[Arrival]) -> None:
         """Return once the events of one request are kept. Raises QueueUnavailable: then none of them is."""
-        await self._commit.submit((destination, arrivals))
+        await self._commit.submit((destination, [_Event.of(arrival) for arrival in arrivals]))
 
     async def flush(self) -> None:
         """Return when nothing waits to be written."""
         await self._commit.flush()
 
-    async def _write(self, requests: Sequence[tuple[str, Sequence[Arrival]]]) -> list[BaseException | None]:
-        by_destination: dict[str, list[Arrival]] = {}
-        for destination, arrivals in requests:
-            by_destination.setdefault(destination, []).extend(arrivals)
-        flushes = [_Flush(name, arrivals, self._journal_entries) for name, arrivals in by_destination.items()]
+    async def close(self) -> None:
+        """Flush, and give the connection back."""
+        await self.flush()
+        await self._connection.release()
+
+    async def _write(self, requests: Sequence["_Request"]) -> list[BaseException | None]:
+        self._is_leaving = True
+        try:
+            return await self._written(requests)
+        finally:
+            if self._is_leaving:  # it could not; but those who wait for room must not wait for ever
+                self._left()
+
+    async def _written(self, requests: Sequence["_Request"]) -> list[BaseException | None]:
+        by_destination: dict[str, list[_Event]] = {}
+        for destination, events in requests:
+            by_destination.setdefault(destination, []).extend(events)
+        flushes = [_Flush(name, events, self._journal_entries) for name, events in by_destination.items()]
         verdicts: dict[str, BaseException | None] = {}
         while flushes:
             answers, replicated = await self._send(flushes)
@@ -72,38 +105,94 @@ class Outbox:
 
     async def _send(self, flushes: Sequence["_Flush"]) -> tuple[list[Any], bool]:
         """What Redis answers to each, in one round trip, and whether enough replicas have it all."""
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for flush in flushes:
-                _ENQUEUE.queue(pipeline, flush.keys, flush.args, with_text=flush.with_text)
-            if self._replicas:
-                pipeline.execute_command("WAIT", self._replicas, REPLICATED_WITHIN_MS)
-            try:
-                answers = await pipeline.execute(raise_on_error=False)
-            except RedisError as failure:
-                return [failure] * len(flushes), True
+        commands = [_ENQUEUE.command(flush.keys, flush.args, with_text=flush.with_text) for flush in flushes]
+        if self._replicas:
+            commands.append(("WAIT", self._replicas, REPLICATED_WITHIN_MS))
+        try:
+            answers = await self._connection.ask(commands, self._left)
+        except RedisError as failure:
+            return [failure] * len(flushes), True
         if not self._replicas:
             return answers, True
         *answers, replicas = answers
         return answers, not isinstance(replicas, RedisError) and replicas >= self._replicas
 
+    def _left(self) -> None:
+        self._is_leaving = False
+        if self._told is not None and not self.full:
+            self._told()
+
     def _conclude(self, flush: "_Flush", answer: Any, *, replicated: bool) -> BaseException | None:
         if isinstance(answer, RedisError) or not replicated:
             reason = why_unavailable(answer) if isinstance(answer, RedisError) else "redis_not_replicated"
-            log.error("outbox.refused", destination=flush.destination, reason=reason, events=len(flush.arrivals))
+            log.error("outbox.refused", destination=flush.destination, reason=reason, events=flush.events)
             return QueueUnavailable(reason)
         for lane, turn in zip(answer[1::2], answer[2::2], strict=True):
             self._wake(flush.destination, flush.endpoints[lane], turn)
         return None
 
 
+class _Call(Value, frozen=True, gc=False):
+    """A call of an event, as it will be stored."""
+
+    personal: ClassVar = frozenset({"stored"})
+
+    endpoint: str
+    priority: int
+    stored: bytes
+    said: Said | None
+    once_in_s: int
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> "_Call":
+        endpoint = delivery.endpoint
+        return cls(endpoint, delivery.priority, delivery.packed(), said(endpoint, delivery.body), delivery.once_in_s)
+
+
+class _Event(Value, frozen=True, gc=False):
+    """An event as it will be stored: packed while what it was made from is at hand, which is let go."""
+
+    personal: ClassVar = frozenset({"record", "dead_letter", "deletion"})
+
+    key: bytes
+    message_id: str
+    record: bytes
+    ending: str
+    calls: tuple[_Call, ...]
+    dead_letter: bytes | None
+    deletion: bytes | None
+    lessons: Mapping[str, Any] | None  # fields of the books and attributes that it adds
+    steps: tuple[Step, ...]
+    instead: tuple[_Call, ...]
+
+    @classmethod
+    def of(cls, arrival: Arrival) -> "_Event":
+        counts, attributes = arrival.counts, arrival.attributes
+        return cls(
+            arrival.key,
+            arrival.message_id,
+            arrival.record,
+            arrival.ending,
+            tuple([_Call.of(delivery) for delivery in arrival.deliveries]),
+            arrival.dead_letter,
+            arrival.deletion,
+            {"counts": counts, "attributes": attributes or {}} if counts or attributes else None,
+            arrival.steps,
+            tuple([_Call.of(delivery) for delivery in arrival.instead]) if arrival.instead else (),
+        )
+
+
+_Request = tuple[str, Sequence[_Event]]  # the destination, and the events of one request
+
+
 class _Flush:
     """The arguments of one run of enqueue.lua."""
 
-    def __init__(self, destination: str, arrivals: Sequence[Arrival], journal_entries: int) -> None:
+    def __init__(self, destination: str, events: Sequence[_Event], journal_entries: int) -> None:
         shared = self._shared = DestinationKeys(destination)
         now_s = time.time()
         self.destination = destination
-        self.arrivals = arrivals
+        self.events = len(events)
         self.with_text = False  # whether Redis must be told the script itself
         self.keys = [
             *shared.seen(now_s),
@@ -118,49 +207,49 @@ class _Flush:
         dead_letters, deletions = SEEN_BUCKETS + 2, SEEN_BUCKETS + 6  # where these stand among the keys, from 1
         streams_of: dict[str, int] = {}
         remembered: dict[str, int] = {}  # keys of what was last said, numbered from 1
-        events: list[Argument] = []
-        stepping: list[tuple[int, Arrival]] = []  # those that do something in memory, with their numbers
+        args: list[Argument] = [event.key for event in events]
+        stepping: list[tuple[int, _Event]] = []  # those that do something in memory, with their numbers
         lessons: dict[str, Any] = {}  # by number of the event, from 1
-        for number, arrival in enumerate(arrivals, start=1):
-            if arrival.counts or arrival.attributes:
-                lessons[str(number)] = {"counts": arrival.counts, "attributes": arrival.attributes or {}}
-            letters = arrival.dead_letter
-            deliveries = arrival.deliveries
-            if arrival.steps:
-                stepping.append((number, arrival))
-                deliveries += arrival.instead
-            entries = len(deliveries) + (letters is not None) + (arrival.deletion is not None)
-            events += (arrival.key, arrival.message_id, arrival.record, arrival.ending, entries)
-            for delivery in deliveries:
-                first = streams_of.get(delivery.endpoint)
+        for number, event in enumerate(events, start=1):
+            calls, letter, deletion, ending = event.calls, event.dead_letter, event.deletion, event.ending
+            if event.lessons is not None:
+                lessons[str(number)] = event.lessons
+            if event.steps:
+                stepping.append((number, event))
+                calls += event.instead
+            entries = len(calls) + (letter is not None) + (deletion is not None)
+            args += (event.message_id, event.record, f"{entries} {ending}" if ending else entries)
+            for call in calls:
+                first = streams_of.get(call.endpoint)
                 if first is None:
-                    lane = LaneKeys(shared, delivery.endpoint)
+                    lane = LaneKeys(shared, call.endpoint)
                     self.keys += (lane.lease, lane.turn)
-                    first = streams_of[delivery.endpoint] = len(self.keys) + 1
+                    first = streams_of[call.endpoint] = len(self.keys) + 1
                     self.keys += lane.streams
-                    self.endpoints.append(delivery.endpoint)
-                events += (first + delivery.priority, delivery.packed(), *_said_by(delivery, shared, remembered))
-            if letters is not None:
-                events += (dead_letters, letters, 0, b"")
-            if arrival.deletion is not None:
-                events += (deletions, arrival.deletion, 0, b"")
+                    self.endpoints.append(call.endpoint)
+                place = first + call.priority
+                args += (place if call.said is None else _told(place, call, call.said, shared, remembered), call.stored)
+            if letter is not None:
+                args += (dead_letters, letter)
+            if deletion is not None:
+                args += (deletions, deletion)
         self.args: list[Argument] = [
             SEEN_BUCKETS,
             _SEEN_LIFE_S,
             journal_entries,
             len(self.endpoints),
-            len(arrivals),
+            len(events),
             SAID_LIFE_S,
-            sum(len(arrival.steps) for _, arrival in stepping),
+            sum(len(event.steps) for _, event in stepping),
             orjson.dumps(lessons) if lessons else b"",
             MOST_KEPT,
-            *events,
+            *args,
         ]
         self.keys += remembered
         if stepping:
             self._add_steps(stepping, now_s)
 
-    def _add_steps(self, stepping: Sequence[tuple[int, Arrival]], now_s: float) -> None:
+    def _add_steps(self, stepping: Sequence[tuple[int, _Event]], now_s: float) -> None:
         places: dict[str, int] = {}
 
         def place(key: str) -> int:
@@ -169,10 +258,10 @@ class _Flush:
                 places[key] = len(self.keys)
             return places[key]
 
-        for number, arrival in stepping:
-            ending = "" if arrival.instead else _HELD
-            calls = len(arrival.deliveries)
-            for step in arrival.steps:
+        for number, event in stepping:
+            ending = "" if event.instead else _HELD
+            calls = len(event.calls)
+            for step in event.steps:
                 self.args += (number, step.to_json(self._shared, place, now_s=now_s, calls=calls, ending=ending))
 
     def wants_another_go(self, answer: Any) -> bool:
@@ -186,16 +275,12 @@ class _Flush:
         return False
 
 
-def _said_by(delivery: Delivery, shared: DestinationKeys, remembered: dict[str, int]) -> tuple[Argument, Argument]:
-    """The two arguments that tell enqueue.lua what this call says about whom."""
-    what = said(delivery.endpoint, delivery.body)
-    if what is None:
-        return 0, b""
-    numbers = [remembered.setdefault(shared.said(person), len(remembered) + 1) for person in what.people]
-    if what.is_consent:
-        return f"{','.join(map(str, numbers))}/{delivery.once_in_s}", what.digest
-    return numbers[0], what.digest
+def _told(stream: int, call: _Call, what: Said, shared: DestinationKeys, numbers: dict[str, int]) -> bytes:
+    """The place of a call that says something about somebody, with what it says: see enqueue.lua."""
+    people = ",".join(str(numbers.setdefault(shared.said(person), len(numbers) + 1)) for person in what.people)
+    about = f"{people}/{call.once_in_s}" if what.is_consent else people
+    return f"{stream} {about} ".encode() + what.digest
 
 
-def _events(request: tuple[str, Sequence[Arrival]]) -> int:
+def _events(request: _Request) -> int:
     return len(request[1])

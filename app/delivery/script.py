@@ -29,14 +29,16 @@ class Script:
         except NoScriptError:
             return await cast(Answer, redis.eval(self._text, len(keys), *keys, *_sent(args)))
 
-    def queue(
-        self, pipeline: Pipeline, keys: Sequence[str], args: Sequence[Argument], *, with_text: bool = False
-    ) -> None:
+    def queue(self, pipeline: Pipeline, keys: Sequence[str], args: Sequence[Argument]) -> None:
         """Add a run to `pipeline`; its result is NoScriptError where Redis must be sent the text first."""
-        if with_text:
-            pipeline.eval(self._text, len(keys), *keys, *_sent(args))
-        else:
-            pipeline.evalsha(self._sha, len(keys), *keys, *_sent(args))
+        pipeline.evalsha(self._sha, len(keys), *keys, *_sent(args))
+
+    def command(
+        self, keys: Sequence[str], args: Sequence[Argument], *, with_text: bool = False
+    ) -> tuple[Argument, ...]:
+        """The command for a run; Redis answers it with NoScriptError where it must be sent the text first."""
+        how = ("EVAL", self._text) if with_text else ("EVALSHA", self._sha)
+        return (*how, len(keys), *keys, *args)
 
 
 def _text(name: str) -> str:

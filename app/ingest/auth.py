@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from app.ingest.admission import RateLimit
-from app.ingest.cors import Origins
+from app.ingest.origins import Origins
 from app.ingest.refusal import Refused
 from app.ingest.signatures import Signing
 from app.pipeline import Plan

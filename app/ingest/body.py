@@ -37,10 +37,10 @@ async def read_body(receive: Receive, *, most: int) -> bytes:
             elif size > 16 * most:
                 break
         if size > most:
-            raise _too_large(most)
+            raise too_large(most)
         body = b"".join(parts)
     if len(body) > most:
-        raise _too_large(most)
+        raise too_large(most)
     return body
 
 
@@ -64,7 +64,7 @@ def inflate(body: bytes, *, most: int) -> bytes:
         except zlib.error:
             raise Refused(400, "bad_request", "the body is not gzip, although Content-Encoding says so") from None
         if len(inflated) > most:
-            raise _too_large(most)
+            raise too_large(most)
         if not stream.eof:
             raise Refused(400, "bad_request", "the gzip body ends too early")
         body = stream.unused_data
@@ -109,5 +109,6 @@ def _mended(value: Any) -> Any:
             return value
 
 
-def _too_large(most: int) -> Refused:
+def too_large(most: int) -> Refused:
+    """The refusal of a body of more than `most` bytes."""
     return Refused(400, "payload_too_large", f"the body is larger than {most:,} bytes")

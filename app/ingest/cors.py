@@ -4,11 +4,14 @@ So every answer carries the headers, errors too, and a preflight is answered wit
 without an Origin, as all from servers do, pass untouched.
 """
 
-import re
-from collections.abc import Iterable
 from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
+
+from app.ingest.exchange import Reply, Request
+from app.ingest.origins import Origins
+from app.ingest.routes import TrackingRoutes
+from app.value import changed
 
 _ALLOWED_HEADERS: Final = (
     b"Authorization, Content-Type, Content-Encoding, X-Write-Key, X-Retry-Count, AnonymousId, SentAt"
@@ -16,24 +19,13 @@ _ALLOWED_HEADERS: Final = (
 _MAX_AGE: Final = b"7200"  # seconds; Chrome keeps a preflight no longer
 
 
-class Origins:
-    """Origins that may post: exact ("https://shop.example"), all subdomains ("https://*.shop.example"), or "*"."""
-
-    def __init__(self, allowed: Iterable[str]) -> None:
-        patterns = [".*" if one == "*" else re.escape(one).replace(r"\*", "[^/:]+") for one in allowed]
-        self._pattern = re.compile("|".join(patterns) or r"(?!)", re.IGNORECASE)
-
-    def allow(self, origin: str) -> bool:
-        """Whether a page of this origin may post and read the answer."""
-        return self._pattern.fullmatch(origin) is not None
-
-
 class Cors:
     """ASGI middleware around everything. `origins` are those of all sources together: a preflight names no source."""
 
-    def __init__(self, app: ASGIApp, *, origins: Origins) -> None:
+    def __init__(self, app: TrackingRoutes, *, origins: Origins) -> None:
         self._app = app
         self._origins = origins
+        self.limits = app.limits
 
     def replace(self, origins: Origins) -> None:
         """From now on these."""
@@ -56,6 +48,15 @@ class Cors:
                 await send(message)
 
             await self._app(scope, receive, send_granted)
+
+    def serve(self, request: Request, reply: Reply) -> None:
+        """The same for a whole tracking request, without ASGI: see TrackingRoutes."""
+        origin = request.headers.get(b"origin")
+        if origin is None:
+            self._app.serve(request, reply)
+        else:
+            granted = self._grant(origin)
+            self._app.serve(request, lambda answer: reply(changed(answer, headers=[*answer.headers, *granted])))
 
     def _grant(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
         vary = (b"vary", b"Origin")  # without an Origin too: what a cache keeps of that answer is not for browsers

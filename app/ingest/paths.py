@@ -42,3 +42,4 @@ TRACKING_PATHS: Final = tuple(_forms())
 BY_PATH: Final[Mapping[str, TrackingPath]] = {
     path: form for form in TRACKING_PATHS for path in (form.path, form.path + "/")
 }
+BY_URL: Final[Mapping[bytes, TrackingPath]] = {path.encode(): form for path, form in BY_PATH.items()}

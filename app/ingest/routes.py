@@ -1,17 +1,21 @@
-"""The tracking routes: everything that paths.py lists.
+"""The tracking routes: everything that paths.py lists. The hot path: request → events → decisions → outbox → answer.
 
-Plain ASGI inside the FastAPI app, for they are the hot path: request → events → decisions → outbox → answer.
+Nothing on it waits but for Redis, so that a whole request is judged without a task of its own: what it made in memory
+is given back, and found warm by the next one, before its events are on their way.
 """
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from functools import partial
+from typing import Any, ClassVar, Final
 
-import orjson
+import msgspec
 import structlog
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.delivery.arrival import Arrival
 from app.delivery.attributes import KnownAttributes
@@ -24,20 +28,26 @@ from app.identity.memory import concerns_memory
 from app.ingest.admission import Admission
 from app.ingest.arrivals import arrival_of
 from app.ingest.auth import Sender, WriteKeys
-from app.ingest.body import Disconnected, inflated, parse_json, read_body
+from app.ingest.batch import Shared, events_in, json_of, name_after_webhook, too_deep
+from app.ingest.body import Disconnected, inflated, parse_json, read_body, too_large
+from app.ingest.exchange import Answer, Headers, Reply, Request
 from app.ingest.memory import Conversation
 from app.ingest.paths import BY_PATH, TrackingPath
 from app.ingest.refusal import SUCCESS, Refused, accepted_body
-from app.ingest.signatures import webhook_id
 from app.metrics import IngestMetrics
 from app.pipeline import NOTHING, Bury, Decision, Forward, decide
 from app.privacy.guard import Guard, Inspected
 from app.privacy.policy import Finding
 from app.segment.events import InvalidEvent, SegmentEvent, parse_event
-from app.value import changed
+from app.value import Value, changed
 
 RETRY_AFTER_S: Final = 2
+IN_LINE_S: Final = 5.0  # as long as Redis may take to answer: by then most trackers have given up, or will have soon
 _JSON: Final = (b"content-type", b"application/json")
+_OPTIONS: Final = Answer(200, SUCCESS, [(b"allow", b"POST, OPTIONS")])
+_WRONG_METHOD: Final = Refused(405, "method_not_allowed", "tracking calls are POST requests")
+_PUT_OFF: Final = "events cannot be kept right now, send them again"
+_TOO_LONG_IN_LINE: Final = Refused(503, "overloaded", _PUT_OFF, retry_after_s=RETRY_AFTER_S)
 
 log = structlog.get_logger()
 
@@ -51,16 +61,43 @@ class Limits:
     batch_events: int = 2_500
 
 
-class Reading(NamedTuple):
+class Reading(Value, frozen=True, gc=False):
     """One event as it was read."""
+
+    personal: ClassVar = frozenset({"original"})
 
     event: SegmentEvent
     original: bytes  # its JSON, as it is kept
     findings: Sequence[Finding]  # what the guard withheld
 
 
+class Waiting(Value, frozen=True, gc=False):
+    """A request that is not answered yet."""
+
+    path: TrackingPath
+    reply: Reply
+    started: float  # s, by the clock of TrackingRoutes
+
+
+class Batch(msgspec.Struct):
+    """The events of one request, judged but for those in which memory has a part."""
+
+    sender: Sender
+    received_at: datetime
+    arrivals: list[Arrival] = msgspec.field(default_factory=list)
+    undecided: dict[int, Reading] = msgspec.field(default_factory=dict)  # by their place among the arrivals
+    refused: list[tuple[int, Refused]] = msgspec.field(default_factory=list)  # with their places in the body
+    accepted: int = 0  # all that were good, once the outbox has them
+    recalled: int = 0  # events that memory told something
+
+    @property
+    def place(self) -> int:
+        """Of the next good event."""
+        return len(self.arrivals) + len(self.undecided)
+
+
 class TrackingRoutes:
-    """ASGI middleware around FastAPI, whose layers cost 10 µs a request: answers the tracking paths itself."""
+    """Answers whole tracking requests; and, as ASGI middleware around the pages, those that come piece by piece."""
 
     def __init__(
         self,
@@ -73,125 +110,125 @@ class TrackingRoutes:
         limits: Limits,
         metrics: IngestMetrics,
         attributes: KnownAttributes,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        self.limits = limits
+        self._clock = clock
         self._app = app
         self._write_keys = write_keys
         self._outbox = outbox
         self._recall = recall
         self._admission = admission
-        self._limits = limits
         self._metrics = metrics
         self._attributes = attributes
+        self._line: deque[tuple[Request, Waiting]] = deque()
+        outbox.tell_of_room(self._judge_next)
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself holds them weakly
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """One request by ASGI."""
         if scope["type"] != "http" or (path := BY_PATH.get(scope["path"])) is None:
             await self._app(scope, receive, send)
         elif scope["method"] == "POST":
             await self._post(path, scope, receive, send)
         elif scope["method"] == "OPTIONS":
-            await _answer(send, 200, SUCCESS, [(b"allow", b"POST, OPTIONS")])
+            await _send(send, _OPTIONS)
         else:
-            refusal = Refused(405, "method_not_allowed", "tracking calls are POST requests")
-            await _answer(send, refusal.status, refusal.body(), [(b"allow", b"POST, OPTIONS")])
+            await _send(send, Answer(_WRONG_METHOD.status, _WRONG_METHOD.body(), _OPTIONS.headers))
 
     async def _post(self, path: TrackingPath, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.perf_counter()
-        extra: list[tuple[bytes, bytes]] = []
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def reply(answer: Answer) -> None:
+            if not answered.done():  # else the tracker went away
+                answered.set_result(answer)
+
+        started = self._clock()
         try:
-            body = await self._take(path, scope, receive)
-            status = 200
+            wire = await read_body(receive, most=self.limits.body_bytes)
         except Disconnected:
             return
         except Refused as refusal:
-            status, body = refusal.status, refusal.body()
-            self._metrics.refused(refusal.code)
-            if refusal.retry_after_s is not None:
-                extra = [(b"retry-after", b"%d" % refusal.retry_after_s)]
-        except Exception:  # our mistake, outside the events themselves: the tracker sends again
-            log.exception("request.failed", path=path.path)
-            status, body = 500, Refused(500, "internal_error", "the gateway failed to answer").body()
-        await _answer(send, status, body, extra)
-        self._metrics.answered(path.path, status, time.perf_counter() - started)
+            self._refuse(Waiting(path, reply, started), refusal)
+        else:
+            self.serve(Request(path, dict(scope["headers"]), scope["query_string"], wire), reply)
+        await _send(send, await answered)
 
-    async def _take(self, path: TrackingPath, scope: Scope, receive: Receive) -> bytes:
-        """Everything between the request's first byte and the acknowledged write. Raises Refused."""
-        headers = dict(scope["headers"])
-        wire = await read_body(receive, most=self._limits.body_bytes)
-        if path.discard:
-            return SUCCESS
-        body = inflated(wire, headers.get(b"content-encoding", b""), most=self._limits.body_bytes)
-        content = parse_json(body)
-        sender = self._write_keys.sender(headers, scope["query_string"], content)
-        _check_sender(sender, headers, body)
-        events = self._events(path, content)
-        _name_after_webhook(events, headers)
-        self._admission.check(sender.destination, sender.limit, len(events))
-        received_at = datetime.now(UTC)
-        readings, refused = self._read(path, events, content, sender)
-        talk = _conversation([reading.event for reading in readings], sender)
+    def serve(self, request: Request, reply: Reply) -> None:
+        """Judge a whole request, and `reply` once: now, or later. To be called in the event loop."""
+        self._line.append((request, Waiting(request.path, reply, self._clock())))
+        self._judge_next()
+
+    def _judge_next(self) -> None:
+        """Judge those in line, as far as the outbox has room: more would but wait in it, and Redis for us meanwhile."""
+        while self._line and not self._outbox.full:
+            request, waiting = self._line.popleft()
+            if self._clock() - waiting.started > IN_LINE_S:
+                self._refuse(waiting, _TOO_LONG_IN_LINE)
+            else:
+                self._judge(request, waiting)
+
+    def _judge(self, request: Request, waiting: Waiting) -> None:
         try:
-            if talk is not None and talk.names:
-                talk.hear(await self._recall.people(sender.destination, talk.names))
-            arrivals = [
-                self._arrival(place, reading, talk, sender, received_at) for place, reading in enumerate(readings)
-            ]
-            await self._outbox.submit(sender.destination, arrivals)
-        except QueueUnavailable as unavailable:
-            message = "events cannot be kept right now, send them again"
-            raise Refused(503, unavailable.reason, message, retry_after_s=RETRY_AFTER_S) from None
-        self._metrics.accepted(sender.source, sender.key_number, len(arrivals), retiring=sender.retiring)
-        if talk is not None and talk.recalled:
-            self._metrics.enriched(sender.source, talk.recalled)
-        return accepted_body(len(arrivals), refused) if refused else SUCCESS
+            batch = None if request.path.discard else self._judged(request)
+            if batch is None:
+                self._answer(waiting, 200, SUCCESS)
+            elif batch.undecided:
+                self._remember(waiting, batch)
+            else:
+                self._keep(waiting, batch)
+        except Refused as refusal:
+            self._refuse(waiting, refusal)
+        except Exception as bug:
+            self._apologise(waiting, bug)
 
-    def _events(self, path: TrackingPath, content: Any) -> list[Any]:
-        """The events of a request, not yet checked. Raises Refused when the whole body is of no use."""
+    def _judged(self, request: Request) -> Batch:
+        """The events of a request. Raises Refused when none of it is taken."""
+        path, headers, wire = request.path, request.headers, request.wire
+        if len(wire) > self.limits.body_bytes:
+            raise too_large(self.limits.body_bytes)
+        body = inflated(wire, headers.get(b"content-encoding", b""), most=self.limits.body_bytes)
+        content = parse_json(body)
+        sender = self._write_keys.sender(headers, request.query, content)
+        _check_sender(sender, headers, body)
+        events = events_in(path, content, most=self.limits.batch_events)
+        name_after_webhook(events, headers)
+        self._admission.check(sender.destination, sender.limit, len(events))
+        batch = Batch(sender, datetime.now(UTC))
         if path.type is not None:
-            return [content]
-        events = content
-        if isinstance(content, dict):
-            is_event = "batch" not in content and "type" in content  # webhooks post single events to the same address
-            events = [content] if is_event else content.get("batch")
-        if not isinstance(events, list):
-            raise Refused(400, "bad_request", "batch: must be a list of events", field="batch")
-        if not events:
-            raise Refused(400, "empty_batch", "batch: holds no event", field="batch")
-        if len(events) > self._limits.batch_events:
-            rule = f"batch: at most {self._limits.batch_events:,} events, this one has {len(events):,}"
-            raise Refused(400, "batch_too_long", rule, field="batch")
-        return events
-
-    def _read(
-        self, path: TrackingPath, events: Sequence[Any], content: Any, sender: Sender
-    ) -> tuple[list[Reading], list[tuple[int, Refused]]]:
-        """The good events, and the others with their places. Raises Refused when none is good."""
-        if path.type is not None:
-            return [self._event(_typed(events[0], path.type), sender)], []
-        shared = _shared_parts(content) if events[0] is not content else {}
-        shared_bytes = min(len(_json_of(shared)), self._limits.event_bytes) if shared else 0
-        readings: list[Reading] = []
-        refused: list[tuple[int, Refused]] = []
+            self._take(batch, events[0])
+            return batch
+        shared = Shared(content, events)
+        spare_bytes = min(shared.bytes, self.limits.event_bytes)
         for index, event in enumerate(events):
+            events[index] = None  # given back once it is judged: a hundred of them would fill the processor's caches
             try:
-                readings.append(self._event(_with_shared(event, shared), sender, shared_bytes=shared_bytes))
+                self._take(batch, shared.lent_to(event), spare_bytes=spare_bytes)
             except Refused as refusal:
-                refused.append((index, refusal))
-        if not readings:
-            first = refused[0][1]
+                batch.refused.append((index, refusal))
+        if not batch.place:
+            first = batch.refused[0][1]
             message = f"no event of the batch is valid; the first: {first.message}"
             raise Refused(400, first.code, message, field=f"batch.0.{first.field}" if first.field else "batch")
-        for _, why in refused:
+        for _, why in batch.refused:
             self._metrics.refused(why.code)
-        return readings, refused
+        return batch
 
-    def _event(self, raw: Any, sender: Sender, *, shared_bytes: int = 0) -> Reading:
-        """One event without what the guard withholds. `shared_bytes` of its size may be the batch's. Raises Refused."""
+    def _take(self, batch: Batch, raw: Any, *, spare_bytes: int = 0) -> None:
+        """Add one event to the batch, decided unless memory has a part in it. Raises Refused."""
+        reading = self._read(raw, batch.sender, spare_bytes)
+        if _concerns_memory(reading.event, batch.sender):
+            batch.undecided[batch.place] = reading
+        else:
+            batch.arrivals.append(self._arrival(reading, batch))
+
+    def _read(self, raw: Any, sender: Sender, spare_bytes: int) -> Reading:
+        """One event without what the guard withholds. `spare_bytes` of its size may be the batch's. Raises Refused."""
         if isinstance(raw, dict):
             raw.pop("writeKey", None)
-        as_sent = _json_of(raw)
-        if len(as_sent) > self._limits.event_bytes + shared_bytes:
-            raise Refused(400, "event_too_large", f"the event is larger than {self._limits.event_bytes:,} bytes")
+        as_sent = json_of(raw)
+        if len(as_sent) > self.limits.event_bytes + spare_bytes:
+            raise Refused(400, "event_too_large", f"the event is larger than {self.limits.event_bytes:,} bytes")
         inspected = _inspected(raw, as_sent, sender.plan.guard)
         try:
             event = parse_event(inspected.event, sender.plan.identity.names_somebody)
@@ -201,52 +238,118 @@ class TrackingRoutes:
             self._metrics.withheld(sender.source, finding.check, finding.action)
         return Reading(event, inspected.json, inspected.findings)
 
-    def _arrival(
-        self, place: int, reading: Reading, talk: Conversation | None, sender: Sender, received_at: datetime
-    ) -> Arrival:
-        """One event, decided."""
-        event, original, findings = reading
-        source = sender.source
+    def _remember(self, waiting: Waiting, batch: Batch) -> None:
+        """Decide the rest of a batch with memory, then keep all of it."""
+        sender = batch.sender
+        talk: Conversation | None = None
+        try:
+            talk = Conversation([reading.event for reading in batch.undecided.values()], sender.plan, sender.source)
+        except Exception:  # our own mistake is met again by the event that it comes from, alone
+            log.exception("memory.not_asked", source=sender.source)
+        if talk is None or not talk.names:
+            self._conclude(waiting, batch, talk)
+        else:
+            task = asyncio.get_running_loop().create_task(self._recalled(waiting, batch, talk))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-        def decided(remembered: Mapping[str, str] = NOTHING, apart: bool = False) -> Decision:
-            return decide(
-                event,
-                sender.plan,
-                original=original,
-                source=source,
-                received_at=received_at,
-                findings=findings,
-                attributes=self._attributes.of(sender.destination),
-                remembered=remembered,
-                apart=apart,
-            )
+    async def _recalled(self, waiting: Waiting, batch: Batch, talk: Conversation) -> None:
+        try:
+            talk.hear(await self._recall.people(batch.sender.destination, talk.names))
+            self._conclude(waiting, batch, talk)
+        except QueueUnavailable as unavailable:
+            self._refuse(waiting, _put_off(unavailable))
+        except Exception as bug:
+            self._apologise(waiting, bug)
 
+    def _conclude(self, waiting: Waiting, batch: Batch, talk: Conversation | None) -> None:
+        for number, (place, reading) in enumerate(batch.undecided.items()):
+            batch.arrivals.insert(place, self._arrival(reading, batch, talk, number))
+        if talk is not None:
+            batch.recalled = talk.recalled
+        self._keep(waiting, batch)
+
+    def _arrival(self, reading: Reading, batch: Batch, talk: Conversation | None = None, number: int = 0) -> Arrival:
+        """One event, decided; `number` is its place in the talk with memory."""
+        event, original = reading.event, reading.original
+        sender, received_at = batch.sender, batch.received_at
         steps: tuple[Step, ...] = ()
         instead: tuple[Delivery, ...] = ()
         decision: Decision
         try:
             if talk is None:
-                decision = decided()
+                decision = self._decided(reading, batch)
             else:
-                decision, steps, instead = talk.decide(place, event, decided, received_at)
+                decided = partial(self._decided, reading, batch)
+                decision, steps, instead = talk.decide(number, event, decided, received_at)
         except Exception as bug:  # our mistake must not cost the event: it is kept, with the place that failed
-            log.exception("event.undecided", source=source)
+            log.exception("event.undecided", source=sender.source)
             decision = Bury("internal_error", f"{type(bug).__name__} while the event was mapped")
-        if isinstance(decision, Forward) and decision.attributes:
+        if type(decision) is Forward and decision.attributes:
             self._attributes.learn(sender.destination, decision.attributes)
-        arrival = arrival_of(event, decision, original=original, source=source, received_at=received_at)
+        arrival = arrival_of(event, decision, original=original, source=sender.source, received_at=received_at)
         return changed(arrival, steps=steps, instead=instead) if steps else arrival
 
+    def _decided(
+        self, reading: Reading, batch: Batch, remembered: Mapping[str, str] = NOTHING, apart: bool = False
+    ) -> Decision:
+        sender = batch.sender
+        return decide(
+            reading.event,
+            sender.plan,
+            original=reading.original,
+            source=sender.source,
+            received_at=batch.received_at,
+            findings=reading.findings,
+            attributes=self._attributes.of(sender.destination),
+            remembered=remembered,
+            apart=apart,
+        )
 
-def _conversation(events: Sequence[SegmentEvent], sender: Sender) -> Conversation | None:
-    """With memory, where it is of use. Our own mistake in it is met again by the event that it comes from, alone."""
+    def _keep(self, waiting: Waiting, batch: Batch) -> None:
+        arrivals, batch.arrivals = batch.arrivals, []
+        batch.accepted = len(arrivals)
+        self._outbox.hand_in(batch.sender.destination, arrivals, partial(self._kept, waiting, batch))
+
+    def _kept(self, waiting: Waiting, batch: Batch, failure: BaseException | None) -> None:
+        """The outbox has said what became of the events."""
+        if isinstance(failure, QueueUnavailable):
+            self._refuse(waiting, _put_off(failure))
+        elif failure is not None:
+            self._apologise(waiting, failure)
+        else:
+            sender, accepted = batch.sender, batch.accepted
+            self._metrics.accepted(sender.source, sender.key_number, accepted, retiring=sender.retiring)
+            if batch.recalled:
+                self._metrics.enriched(sender.source, batch.recalled)
+            self._answer(waiting, 200, accepted_body(accepted, batch.refused) if batch.refused else SUCCESS)
+
+    def _refuse(self, waiting: Waiting, refusal: Refused) -> None:
+        self._metrics.refused(refusal.code)
+        retry_s = refusal.retry_after_s
+        headers = () if retry_s is None else [(b"retry-after", b"%d" % retry_s)]
+        self._answer(waiting, refusal.status, refusal.body(), headers)
+
+    def _apologise(self, waiting: Waiting, bug: BaseException) -> None:
+        """Our mistake, outside the events themselves: the tracker sends again."""
+        log.error("request.failed", path=waiting.path.path, exc_info=bug)
+        self._answer(waiting, 500, Refused(500, "internal_error", "the gateway failed to answer").body())
+
+    def _answer(self, waiting: Waiting, status: int, body: bytes, headers: Headers = ()) -> None:
+        waiting.reply(Answer(status, body, headers))
+        self._metrics.answered(waiting.path.path, status, self._clock() - waiting.started)
+
+
+def _put_off(unavailable: QueueUnavailable) -> Refused:
+    return Refused(503, unavailable.reason, _PUT_OFF, retry_after_s=RETRY_AFTER_S)
+
+
+def _concerns_memory(event: SegmentEvent, sender: Sender) -> bool:
     try:
-        for event in events:
-            if concerns_memory(event, sender.plan.identity):
-                return Conversation(events, sender.plan, sender.source)
-    except Exception:
+        return concerns_memory(event, sender.plan.identity)
+    except Exception:  # our own mistake is met again when the event is decided
         log.exception("memory.not_asked", source=sender.source)
-    return None
+        return False
 
 
 def _check_sender(sender: Sender, headers: Mapping[bytes, bytes], body: bytes) -> None:
@@ -259,82 +362,14 @@ def _check_sender(sender: Sender, headers: Mapping[bytes, bytes], body: bytes) -
         raise Refused(401, "signature_invalid", "the signature is missing, wrong or too old")
 
 
-def _name_after_webhook(events: Sequence[Any], headers: Mapping[bytes, bytes]) -> None:
-    """A single event without an id of its own gets the webhook's, which is the same on every retry of the sender."""
-    if (given := webhook_id(headers)) is None or len(events) != 1:
-        return
-    if isinstance(event := events[0], dict) and event.get("messageId") in (None, ""):
-        event["messageId"] = given
-
-
 def _inspected(raw: Any, json: bytes, guard: Guard) -> Inspected:
     try:
         return guard.inspect(raw, json)
     except RecursionError:
-        raise _too_deep() from None
+        raise too_deep() from None
 
 
-def _json_of(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        raise _too_deep() from None
-
-
-def _typed(event: Any, kind: str) -> Any:
-    """The event with the type that the path says, whatever its body says."""
-    if isinstance(event, dict):
-        event["type"] = kind
-    return event
-
-
-def _shared_parts(batch: Any) -> dict[str, Any]:
-    """What a batch says once for all its events."""
-    if not isinstance(batch, dict):
-        return {}
-    return {name: batch[name] for name in ("sentAt", "context", "integrations") if batch.get(name)}
-
-
-def _with_shared(event: Any, shared: Mapping[str, Any]) -> Any:
-    """The event with the batch's `context` and `integrations` beneath its own, and the batch's `sentAt` if it has none.
-
-    The batch's `messageId` and `timestamp` are its own: events that took them would all be one.
-    """
-    if not isinstance(event, dict):
-        return event
-    if event.get("sentAt") is None and (sent_at := shared.get("sentAt")) is not None:
-        event["sentAt"] = sent_at
-    for name in ("context", "integrations"):
-        below = shared.get(name)
-        if isinstance(below, dict) and below:
-            try:
-                event[name] = _merged(below, event.get(name))
-            except RecursionError:
-                raise _too_deep() from None
-    return event
-
-
-def _merged(below: Mapping[str, Any], above: Any) -> Any:
-    if above is None:
-        return below
-    if not isinstance(above, dict):
-        return above
-    merged = dict(below)
-    for key, value in above.items():
-        beneath = merged.get(key)
-        merged[key] = _merged(beneath, value) if isinstance(beneath, dict) else value
-    return merged
-
-
-def _too_deep() -> Refused:
-    return Refused(400, "too_deep", "the event is nested too deeply to be forwarded")
-
-
-async def _answer(send: Send, status: int, body: bytes, extra: Sequence[tuple[bytes, bytes]] = ()) -> None:
-    start: Message = {
-        "type": "http.response.start",
-        "status": status,
-        "headers": [_JSON, (b"content-length", b"%d" % len(body)), *extra],
-    }
-    await send(start)
-    await send({"type": "http.response.body", "body": body})
+async def _send(send: Send, answer: Answer) -> None:
+    headers = [_JSON, (b"content-length", b"%d" % len(answer.body)), *answer.headers]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

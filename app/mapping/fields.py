@@ -72,7 +72,9 @@ class FirstOf:
         """Text, never blank, or ABSENT."""
         here = scope.here
         for name in self.names:
-            if (value := here.get(name)) is not None and (text := to_text(value)) is not None:
+            value = here.get(name)
+            text = (value.strip() or None) if type(value) is str else to_text(value)
+            if text is not None:
                 return text
         return ABSENT
 

@@ -57,7 +57,8 @@ def _class(byte: int) -> str:
 # One byte for each character: a digit, a capital, a small letter, or all else. All but a character's first byte go.
 _CLASSES: Final = "".join(map(_class, range(256))).encode()
 _CONTINUED: Final = bytes(range(0x80, 0xC0))
-_IBAN_LIKE: Final = re.compile(rb"\.AA00(?:\.?[A0]){11}")
+_IBAN_LIKE: Final = re.compile(rb"AA00(?<=\.AA00)(?:\.?[A0]){11}")
+_GROUPED: Final = re.compile(rb"00\.0000(?:(?<=000\.00\.0000)|(?<=0000\.0000\.0000)|(?<=0000\.000000\.0000))")
 _NUMBER_LIKE: Final = re.compile(rb"0(?<!00)(?:0{13,18}|00\.00\.0000|000\.0000\.0000\.0{2,4}|000\.000000\.0{4,5})(?!0)")
 
 
@@ -75,14 +76,11 @@ def might_hold_numbers(json: bytes) -> bool:
     Eight times quicker than one regular expression: digits and letters are made alike, and fixed strings sought.
     """
     form = json.translate(_CLASSES, _CONTINUED)
-    if b".AA00" in form and _IBAN_LIKE.search(form):
+    if _IBAN_LIKE.search(form):  # by its first four letters, which the search looks for in the quickest way
         return True
     # Few events hold one of these, and most that do hold it in an id, whose digits go on before or after.
-    begins = b"0" * 14 in form or (
-        b"00.0000" in form  # as all the others do
-        and (b"000.00.0000" in form or b"0000.0000.0000" in form or b"0000.000000.0000" in form)
-    )
-    return begins and _NUMBER_LIKE.search(form) is not None
+    begins = b"0" * 14 in form or (b"00.0000" in form and _GROUPED.search(form))
+    return bool(begins) and _NUMBER_LIKE.search(form) is not None
 
 
 def found_in(text: str) -> list[Span]:

@@ -64,30 +64,21 @@ class SecretNames:
     def any_key(self, value: Mapping[str, Any]) -> bool:
         """Whether a secret is named anywhere in this JSON object.
 
-        For every event: asking the set for all keys of an object at once takes a third of asking for one after another,
-        and most objects hold no other, which the types of all their values tell at once.
+        For every event: asking the set for all keys of an object at once takes a third of asking for one after another.
         """
-        if not self._known_harmless.issuperset(value) and any(key in self for key in value):
-            return True
-        if "value" in value and self.names_its_value(value):
-            return True
-        if _HOLD_MORE.isdisjoint(map(type, value.values())):
-            return False
-        for inner in value.values():
-            if type(inner) is dict:
-                if self.any_key(inner):
-                    return True
-            elif type(inner) is list and self._any_key_in_list(inner):
+        known = self._known_harmless
+        found: list[Any] = [value]
+        for each in found:  # which grows
+            if type(each) is list:
+                found += [inner for inner in each if type(inner) in _HOLD_MORE]
+                continue
+            if not known.issuperset(each) and any(key in self for key in each):
                 return True
-        return False
-
-    def _any_key_in_list(self, values: list[Any]) -> bool:
-        for value in values:
-            if type(value) is dict:
-                if self.any_key(value):
-                    return True
-            elif type(value) is list and self._any_key_in_list(value):
+            if "value" in each and self.names_its_value(each):
                 return True
+            for inner in each.values():
+                if type(inner) is dict or type(inner) is list:
+                    found.append(inner)
         return False
 
     def names_its_value(self, pair: Mapping[str, Any]) -> bool:

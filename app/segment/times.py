@@ -74,6 +74,5 @@ def parse_time(value: object) -> datetime | None:
 
 def to_wire(moment: datetime) -> str:
     """The one form Attentive's endpoints all take: UTC, milliseconds, `Z`."""
-    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    to_the_second = orjson.dumps(utc)[1:20].decode()  # a quarter of the 1.3 µs that isoformat takes
-    return f"{to_the_second}.{utc.microsecond // 1000:03}Z"
+    written = orjson.dumps(moment if moment.tzinfo is UTC else moment.astimezone(UTC))  # a fifth of isoformat's time
+    return written[1:24].decode() + "Z" if moment.microsecond else written[1:20].decode() + ".000Z"

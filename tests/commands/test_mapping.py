@@ -85,6 +85,7 @@ class TestShow:
         assert shown.exit_code == 0
         assert "attentive" in shown.stdout
         assert " *" not in shown.stdout
+        assert "_seldom" not in shown.stdout, "what is worked out from the rules is none of them"
 
     def test_is_of_one_destination(self, run: Run, config: Path) -> None:
         assert run("show", "--config", config, "--destination", "gamma").exit_code == 2

@@ -221,6 +221,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """All workers die, and one comes back that has time: everything ends."""
+        self._do(self._outbox.close())
         for lane in LANES:
             self._do(self._redis.delete(lane.keys.hold, lane.keys.lease))
             self._do(self._finish(lane))

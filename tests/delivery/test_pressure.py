@@ -1,7 +1,7 @@
 """How much Redis holds and how full it is, as a real Redis tells it."""
 
 import asyncio
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from app.delivery.backlog import Lane
 from app.delivery.connection import open_redis
 from app.delivery.pressure import BacklogSize, Pressure, PressureGauge, read_pressure
 from app.delivery.watch import FIRST_LOOK_S, watching
+from tests.waiting import until
 
 ORDERS: Final = Lane("acme", "purchase")
 VIEWS: Final = Lane("acme", "product-view")
@@ -22,15 +23,6 @@ NOTHING: Final = BacklogSize(0, 0)
 async def add(redis: Redis, lane: Lane, *, priority: int = 0, calls: int = 1, size: int = 10) -> None:
     for _ in range(calls):
         await redis.xadd(lane.keys.streams[priority], {b"d": b"x" * size})
-
-
-async def until(true: Callable[[], bool], what: str, within_s: float = 15) -> None:
-    """Return once `true()`; fail with `what` when it never is."""
-    for _ in range(int(within_s / 0.02)):
-        if true():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"not within {within_s:g} s: {what}")
 
 
 class TestALook:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,16 @@ def test_trackers_get_503_while_redis_is_away_and_all_recovers_by_itself(gateway
     wait_until(lambda: gateway.post("/v1/track", event).status_code == 200, "the gateway takes events again")
     arrives(gateway, event)
     assert gateway.processes["worker"].poll() is None
+
+
+def test_a_hundred_trackers_at_once_all_hear_that_redis_is_away(gateway: Stack) -> None:
+    """More than the outbox takes ahead: those who wait for room in it must not wait for a flush that never leaves."""
+    gateway.kill("redis")
+    with ThreadPoolExecutor(100) as trackers:
+        answers = [trackers.submit(gateway.post, "/v1/track", track()) for _ in range(300)]
+        assert {answer.result(timeout=30).status_code for answer in answers} == {503}
+    gateway.start("redis")
+    wait_until(lambda: gateway.post("/v1/track", track()).status_code == 200, "the gateway takes events again")
 
 
 def test_a_full_redis_is_a_503_with_nothing_half_written_and_workers_go_on(gateway: Stack, client: redis.Redis) -> None:

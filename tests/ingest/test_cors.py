@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 from app.delivery.pressure import BacklogSize, Pressure
 from app.ingest.admission import Admission, Ceilings
 from app.ingest.auth import Sender, WriteKeys
-from app.ingest.cors import Origins
+from app.ingest.origins import Origins
 from app.ingest.paths import BY_PATH
 from app.pipeline import Plan
 from tests.builders import track

@@ -7,10 +7,11 @@
 -- ARGV  number of seen sets, their life in s, journal length, number of lanes, number of events, life of what was said in
 --       s, number of memory's steps; what events count and which attributes they are the first to have, as JSON by number of
 --       the event (from 1), {"1": {"counts": [field of the books, …], "attributes": {name: type, …}}}, or ''; how many
---       attributes are kept; then per event: event key, message id, journal record, ending ('' while it waits,
---       else a field of the books), number of entries, and per entry: index into KEYS of its stream, payload, number of
---       what was last said (from 1; 0: not remembered; for consent "1,2/3600": of each contact, and how long the same is
---       left out, in s), digest of what this says; then per step: number of its event (from 1), the step as JSON
+--       attributes are kept; then the key of each event; then per event: message id, journal record, number of entries and,
+--       where it does not wait, a field of the books after a blank ("1 dead:too_old"), and per entry: place, payload. A
+--       place is the index into KEYS of its stream; where the call says what may have been said before, after a blank the
+--       number of what was last said (from 1; for consent "1,2/3600": of each contact, and how long the same is left out,
+--       in s), after another the digest of what this says. Then per step: number of its event (from 1), the step as JSON
 -- Returns  how many were repeats, then for each lane without a drain: its number (from 0), its turn;
 --          or, with nothing done: 'more', the NAMEs of records that are needed among KEYS too
 local seen_sets = tonumber(ARGV[1])
@@ -19,11 +20,32 @@ local journal, dead, books = KEYS[seen_sets + 1], KEYS[seen_sets + 2], KEYS[seen
 local parts, attributes = KEYS[seen_sets + 4], KEYS[seen_sets + 5]
 local lanes, events = tonumber(ARGV[4]), tonumber(ARGV[5])
 
-local function seen_before(key)
-  for i = 2, seen_sets do
-    if redis.call('SISMEMBER', KEYS[i], key) == 1 then return true end
+local at_once = 1000 -- arguments of one call: Lua's stack is bounded
+
+-- Numbers of the events that were seen before, here or in an earlier flush. All others are seen from now on. Asked for all
+-- together, for an event alone would cost a call for each set.
+local function find_repeats()
+  local repeats, new, is_new = {}, {}, {}
+  for from = 1, events, at_once do
+    local to = math.min(events, from + at_once - 1)
+    for set = 1, seen_sets do
+      for place, known in ipairs(redis.call('SMISMEMBER', KEYS[set], unpack(ARGV, 9 + from, 9 + to))) do
+        if known == 1 then repeats[from + place - 1] = true end
+      end
+    end
   end
-  return redis.call('SADD', KEYS[1], key) == 0
+  for event = 1, events do
+    local key = ARGV[9 + event]
+    if is_new[key] then repeats[event] = true end
+    if not repeats[event] then
+      is_new[key] = true
+      new[#new + 1] = key
+    end
+  end
+  for from = 1, #new, at_once do
+    redis.call('SADD', KEYS[1], unpack(new, from, math.min(#new, from + at_once - 1)))
+  end
+  return repeats
 end
 
 local function said_key(number)
@@ -49,7 +71,6 @@ end
 
 -- Whether the last call about this person said the same and was accepted. If not, this is the last one from now on.
 local function says_nothing_new(said, digest)
-  if said == '0' then return false end
   local contacts, life = string.match(said, '^(.+)/(%d+)$')
   if contacts then return consented_lately(contacts, tonumber(life), digest) end
   local key = said_key(said)
@@ -85,14 +106,14 @@ local function remember(event, message_id, entries, ending)
     end
     if verdict ~= '' then
       local facts = '{"identifiers":"of two people","identity call":"' .. (verdict == 'hold' and 'held' or 'sent') .. '"}'
-      redis.call('XADD', journal, 'MAXLEN', '~', ARGV[3], '*', 'm', message_id, 's', 'join', 'd', facts)
+      redis.call('XADD', journal, '*', 'm', message_id, 's', 'join', 'd', facts)
       redis.call('HINCRBY', books, 'join:' .. verdict .. ':' .. string.match(step.names[1], '^(.-):'), 1)
     end
   end
   return first, last, ending
 end
 
-local lessons = ARGV[8] ~= '' and cjson.decode(ARGV[8]) or {}
+local lessons = ARGV[8] ~= '' and cjson.decode(ARGV[8]) -- or false
 
 local function learn(lesson)
   for _, field in ipairs(lesson.counts) do redis.call('HINCRBY', books, field, 1) end
@@ -101,26 +122,35 @@ local function learn(lesson)
   end
 end
 
-local repeats, unchanged, endings, arg = 0, 0, {}, 10
+local is_repeat = find_repeats()
+local repeats, unchanged, endings, arg = 0, 0, {}, 10 + events
 for event = 1, events do
-  local key, message_id, record, ending = ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3]
-  local entries = tonumber(ARGV[arg + 4])
-  arg = arg + 5
-  if seen_before(key) then
+  local message_id, record, entries, ending = ARGV[arg], ARGV[arg + 1], tonumber(ARGV[arg + 2]), ''
+  if not entries then
+    entries, ending = string.match(ARGV[arg + 2], '^(%d+) (.+)$')
+    entries = tonumber(entries)
+  end
+  arg = arg + 3
+  if is_repeat[event] then
     repeats = repeats + 1
-    redis.call('XADD', journal, 'MAXLEN', '~', ARGV[3], '*', 'm', message_id, 's', 'repeat', 'd', '')
+    redis.call('XADD', journal, '*', 'm', message_id, 's', 'repeat', 'd', '')
   else
-    redis.call('XADD', journal, 'MAXLEN', '~', ARGV[3], '*', 'm', message_id, 's', 'received', 'd', record)
-    if lessons[tostring(event)] then learn(lessons[tostring(event)]) end
+    redis.call('XADD', journal, '*', 'm', message_id, 's', 'received', 'd', record)
+    if lessons and lessons[tostring(event)] then learn(lessons[tostring(event)]) end
     local appended = 0
     local first, last = 1, entries
     if steps_of[event] then first, last, ending = remember(event, message_id, entries, ending) end
-    for i = arg + 4 * (first - 1), arg + 4 * (last - 1), 4 do
-      local stream = KEYS[tonumber(ARGV[i])]
-      if says_nothing_new(ARGV[i + 2], ARGV[i + 3]) then
+    for i = arg + 2 * (first - 1), arg + 2 * (last - 1), 2 do
+      local place, said, digest = tonumber(ARGV[i]), nil, nil
+      if not place then
+        place, said, digest = string.match(ARGV[i], '^(%d+) (%S+) (.+)$')
+        place = tonumber(place)
+      end
+      local stream = KEYS[place]
+      if said and says_nothing_new(said, digest) then
         unchanged = unchanged + 1
         local facts = '{"endpoint":"' .. string.match(stream, ':lane:(.+):%a+$') .. '"}'
-        redis.call('XADD', journal, 'MAXLEN', '~', ARGV[3], '*', 'm', message_id, 's', 'unchanged', 'd', facts)
+        redis.call('XADD', journal, '*', 'm', message_id, 's', 'unchanged', 'd', facts)
       else
         appended = appended + 1
         redis.call('XADD', stream, '*', 'd', ARGV[i + 1])
@@ -130,12 +160,13 @@ for event = 1, events do
     if ending ~= '' then
       endings[ending] = (endings[ending] or 0) + 1
     elseif last > first then
-      redis.call('HSET', parts, key, appended)
+      redis.call('HSET', parts, ARGV[9 + event], appended)
     end
   end
-  arg = arg + 4 * entries
+  arg = arg + 2 * entries
 end
 
+redis.call('XTRIM', journal, 'MAXLEN', '~', ARGV[3])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 redis.call('HINCRBY', books, 'received', events)
 if repeats > 0 then redis.call('HINCRBY', books, 'dropped:duplicate', repeats) end
