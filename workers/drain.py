@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -73,7 +74,9 @@ class _Drain:
         self._attempts = attempts
         self._concurrency = concurrency
         self._stopping = stopping
-        self._settle = GroupCommit(self._write)
+        # No method of ours, for that would be a cycle: a drain that has ended would wait, with all its times, for the
+        # garbage collector.
+        self._settle = GroupCommit(partial(_settle, lease))
         self._sending: set[asyncio.Task[None]] = set()
         before, ago = lease.before
         self._second = LastSecond(time.monotonic(), before=before, ago_s=ago.total_seconds())
@@ -141,15 +144,16 @@ class _Drain:
             self._lost = True
             log.error("delivery.unsettled", lane=str(self._lease.lane), reason=why_unavailable(failure))
 
-    async def _write(self, settlements: Sequence[Settlement]) -> list[BaseException | None]:
-        """Settle, and when Redis is away, try until it is back: what is not settled is an unknown outcome."""
-        ends = time.monotonic() + SETTLE_WITHIN.total_seconds()
-        while True:
-            try:
-                await self._lease.settle(settlements)
-            except (RedisConnectionError, RedisTimeoutError):  # a Redis that still loads its file is one of these
-                if time.monotonic() > ends:
-                    raise
-                await asyncio.sleep(_SETTLE_AGAIN_S)
-            else:
-                return [None] * len(settlements)
+
+async def _settle(lease: LaneLease, settlements: Sequence[Settlement]) -> list[BaseException | None]:
+    """Settle, and when Redis is away, try until it is back: what is not settled is an unknown outcome."""
+    ends = time.monotonic() + SETTLE_WITHIN.total_seconds()
+    while True:
+        try:
+            await lease.settle(settlements)
+        except (RedisConnectionError, RedisTimeoutError):  # a Redis that still loads its file is one of these
+            if time.monotonic() > ends:
+                raise
+            await asyncio.sleep(_SETTLE_AGAIN_S)
+        else:
+            return [None] * len(settlements)
