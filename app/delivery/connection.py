@@ -126,7 +126,10 @@ async def _asked(
     connection: AbstractConnection, commands: Sequence[tuple[Any, ...]], sent: Callable[[], None]
 ) -> list[Any]:
     try:
-        await connection.send_packed_command(connection.pack_commands(commands))
+        try:
+            await connection.send_packed_command(connection.pack_commands(commands))
+        except RuntimeError as closed:  # uvloop's word for a transport that is closed already
+            raise LostConnection(str(closed)) from closed
         sent()
         answers: list[Any] = []
         for _ in commands:
