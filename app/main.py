@@ -158,7 +158,8 @@ def calm_garbage_collection() -> None:
     """Take what lives as long as the process out of the collector's rounds, which stalled all requests for 40 ms.
 
     And let it look seldom: a request makes hundreds of short-lived objects that need no collector, and by default every
-    second request would set it off. Not too seldom: what it has not looked at yet is memory, 7 MiB at 50,000.
+    second request would set it off. Not too seldom: at 50,000 a worker had grown by 7.6 MiB after a million events,
+    at 10,000 by 6.0.
     """
     gc.collect()
     gc.freeze()

@@ -13,6 +13,7 @@ from uvicorn.supervisors import Multiprocess
 from app.ingest.cors import Cors
 from app.ingest.exchange import Answer, Request
 from app.ingest.paths import BY_URL, TrackingPath
+from app.ingest.routes import Limits
 from app.reload import terminal_is_gone
 
 STOP_WITHIN_S: Final = 7  # of a stop: the gateway answers what it holds; then there is time to leave within 10 s
@@ -28,27 +29,27 @@ class TrackingProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._gateway = self.app if isinstance(self.app, Cors) else None
-        self._exchange: Exchange | None = None  # the request that is read, where it is a plain one
+        self._exchange: Exchange | None = None  # what is read, where it is a plain request
 
     def on_headers_complete(self) -> None:
         """Of each request."""
         url, _, query = self.url.partition(b"?")
         path = BY_URL.get(url)
-        if path is None or not self._is_plain(headers := dict(self.headers)):
+        gateway = self._gateway
+        if path is None or gateway is None or not self._is_plain(headers := dict(self.headers), gateway.limits):
             self._exchange = None
             super().on_headers_complete()
         else:
             keep_alive = self.parser.should_keep_alive()
-            self._exchange = Exchange(self, path, headers, query, keep_alive=keep_alive)
+            self._exchange = Exchange(self, gateway, path, headers, query, keep_alive=keep_alive)
             self.cycle = cast(RequestResponseCycle, self._exchange)
 
-    def _is_plain(self, headers: Mapping[bytes, bytes]) -> bool:
+    def _is_plain(self, headers: Mapping[bytes, bytes], limits: Limits) -> bool:
         length = headers.get(b"content-length", b"")
         return (
-            self._gateway is not None
-            and self.parser.get_method() == b"POST"
+            self.parser.get_method() == b"POST"
             and length.isdigit()
-            and int(length) <= self._gateway.limits.body_bytes
+            and int(length) <= limits.body_bytes
             and not self.expect_100_continue
             and self.parser.get_http_version() == "1.1"
             and not self.parser.should_upgrade()
@@ -65,8 +66,8 @@ class TrackingProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body is whole."""
-        if self._exchange is not None and self._gateway is not None:
-            self._gateway.serve(self._exchange.request(), self._exchange.reply)
+        if self._exchange is not None:
+            self._exchange.serve()
         else:
             super().on_message_complete()
 
@@ -79,6 +80,7 @@ class Exchange:
     def __init__(
         self,
         protocol: TrackingProtocol,
+        gateway: Cors,
         path: TrackingPath,
         headers: Mapping[bytes, bytes],
         query: bytes,
@@ -89,26 +91,26 @@ class Exchange:
         self.keep_alive = keep_alive  # uvicorn forbids it when it stops
         self.disconnected = False
         self.response_complete = False
-        self._protocol = protocol
+        self._protocol, self._gateway = protocol, gateway
         self._path, self._headers, self._query = path, headers, query
 
-    def request(self) -> Request:
-        """The request, whose body is given away: none of it is kept here."""
+    def serve(self) -> None:
+        """Hand the request on, once it is whole; none of its body is kept here."""
         parts, self.parts = self.parts, []
-        return Request(self._path, self._headers, self._query, parts[0] if len(parts) == 1 else b"".join(parts))
+        wire = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._gateway.serve(Request(self._path, self._headers, self._query, wire), self._reply)
 
-    def reply(self, answer: Answer) -> None:
+    def _reply(self, answer: Answer) -> None:
         """Write the answer, all of it at once, unless the tracker went away."""
         if self.disconnected:
             return
         protocol = self._protocol
         head = [STATUS_LINE[answer.status]]
-        for name, value in (*protocol.server_state.default_headers, *answer.headers):
+        for name, value in (*protocol.server_state.default_headers, *answer.all_headers):
             head += (name, b": ", value, b"\r\n")
         if not self.keep_alive:
             head.append(b"connection: close\r\n")
-        rest = b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(answer.body), answer.body)
-        protocol.transport.write(b"".join((*head, rest)))
+        protocol.transport.write(b"".join((*head, b"\r\n", answer.body)))
         self.response_complete = True
         if not self.keep_alive:
             protocol.transport.close()

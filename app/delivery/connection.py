@@ -24,7 +24,7 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
 )
-from redis.exceptions import ConnectionError as LostConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.redis_url import Sentinels, parse_redis_url
 
@@ -110,7 +110,7 @@ class Dedicated:
         was_open = connection.is_connected
         try:
             return await _asked(connection, commands, sent)
-        except LostConnection:
+        except RedisConnectionError:
             if not was_open:
                 raise
         return await _asked(connection, commands, sent)
@@ -129,7 +129,7 @@ async def _asked(
         try:
             await connection.send_packed_command(connection.pack_commands(commands))
         except RuntimeError as closed:  # uvloop's word for a transport that is closed already
-            raise LostConnection(str(closed)) from closed
+            raise RedisConnectionError(str(closed)) from closed
         sent()
         answers: list[Any] = []
         for _ in commands:

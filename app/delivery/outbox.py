@@ -227,8 +227,10 @@ class _Flush:
                     first = streams_of[call.endpoint] = len(self.keys) + 1
                     self.keys += lane.streams
                     self.endpoints.append(call.endpoint)
-                place = first + call.priority
-                args += (place if call.said is None else _told(place, call, call.said, shared, remembered), call.stored)
+                stream = first + call.priority
+                what = call.said
+                place = stream if what is None else _place_of(stream, call, what, shared, remembered)
+                args += (place, call.stored)
             if letter is not None:
                 args += (dead_letters, letter)
             if deletion is not None:
@@ -275,7 +277,7 @@ class _Flush:
         return False
 
 
-def _told(stream: int, call: _Call, what: Said, shared: DestinationKeys, numbers: dict[str, int]) -> bytes:
+def _place_of(stream: int, call: _Call, what: Said, shared: DestinationKeys, numbers: dict[str, int]) -> bytes:
     """The place of a call that says something about somebody, with what it says: see enqueue.lua."""
     people = ",".join(str(numbers.setdefault(shared.said(person), len(numbers) + 1)) for person in what.people)
     about = f"{people}/{call.once_in_s}" if what.is_consent else people

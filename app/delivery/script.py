@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Awaitable, Sequence
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
@@ -25,13 +25,13 @@ class Script:
     async def run(self, redis: Redis, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         """The script's answer. Raises what Redis raises."""
         try:
-            return await cast(Answer, redis.evalsha(self._sha, len(keys), *keys, *_sent(args)))
+            return await redis.execute_command(*self.command(keys, args))  # type: ignore[no-untyped-call]
         except NoScriptError:
-            return await cast(Answer, redis.eval(self._text, len(keys), *keys, *_sent(args)))
+            return await redis.execute_command(*self.command(keys, args, with_text=True))  # type: ignore[no-untyped-call]
 
     def queue(self, pipeline: Pipeline, keys: Sequence[str], args: Sequence[Argument]) -> None:
         """Add a run to `pipeline`; its result is NoScriptError where Redis must be sent the text first."""
-        pipeline.evalsha(self._sha, len(keys), *keys, *_sent(args))
+        pipeline.execute_command(*self.command(keys, args))
 
     def command(
         self, keys: Sequence[str], args: Sequence[Argument], *, with_text: bool = False
@@ -43,8 +43,3 @@ class Script:
 
 def _text(name: str) -> str:
     return files("app.delivery").joinpath("scripts", f"{name}.lua").read_text(encoding="utf-8")
-
-
-def _sent(args: Sequence[Argument]) -> Sequence[str]:
-    """The same; the client's type hints know only of text, its encoder of all four kinds."""
-    return cast(Sequence[str], args)

@@ -56,8 +56,7 @@ class IdentityRules:
 
     def names_somebody(self, event: SegmentEvent) -> bool:
         """Whether an event gives an e-mail address, a phone number or a user id where these are looked for."""
-        paths = (*self.email, *self.phone, *self.client_user_id)
-        return names_by_traits(event) or any(_text(path.read(event)) is not None for path in paths)
+        return names_by_traits(event) or any(_text(value) is not None for value in self.given(event))
 
     @property
     def traits(self) -> frozenset[str]:

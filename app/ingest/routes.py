@@ -43,7 +43,6 @@ from app.value import Value, changed
 
 RETRY_AFTER_S: Final = 2
 IN_LINE_S: Final = 5.0  # as long as Redis may take to answer: by then most trackers have given up, or will have soon
-_JSON: Final = (b"content-type", b"application/json")
 _OPTIONS: Final = Answer(200, SUCCESS, [(b"allow", b"POST, OPTIONS")])
 _WRONG_METHOD: Final = Refused(405, "method_not_allowed", "tracking calls are POST requests")
 _PUT_OFF: Final = "events cannot be kept right now, send them again"
@@ -370,6 +369,5 @@ def _inspected(raw: Any, json: bytes, guard: Guard) -> Inspected:
 
 
 async def _send(send: Send, answer: Answer) -> None:
-    headers = [_JSON, (b"content-length", b"%d" % len(answer.body)), *answer.headers]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.start", "status": answer.status, "headers": [*answer.all_headers]})
     await send({"type": "http.response.body", "body": answer.body})

@@ -77,7 +77,7 @@ class SecretNames:
             if "value" in each and self.names_its_value(each):
                 return True
             for inner in each.values():
-                if type(inner) is dict or type(inner) is list:
+                if type(inner) in _HOLD_MORE:
                     found.append(inner)
         return False
 
