@@ -6,15 +6,15 @@ withheld.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal
 
 from app.attentive.call import AttentiveCall
 from app.attentive.endpoints import UNSUBSCRIBE
-from app.delivery.delivery import FRESH, HORIZON, Delivery
+from app.delivery.delivery import FRESH, HORIZON, MS, Delivery, to_ms
 from app.delivery.subject import Subject
-from app.identity.extract import IdentityRules, extract_identity
+from app.identity.extract import Extraction, IdentityRules, extract_identity
 from app.identity.identity import Identity
 from app.identity.memory import Facts, MemoryRules, contact_alone, with_memory
 from app.mapping.apply import apply_rule
@@ -93,8 +93,8 @@ class Plan:
     identity: IdentityRules = field(default_factory=IdentityRules)
     catalogue: Catalogue = field(default_factory=Catalogue)
     attributes: AttributeRules = field(default_factory=AttributeRules)
-    fresh: timedelta = FRESH  # an event older than this goes after all that are fresh
-    horizon: timedelta = HORIZON  # an event older than this is not sent
+    fresh_ms: int = FRESH // MS  # an event older than this goes after all that are fresh
+    horizon_ms: int = HORIZON // MS  # an event older than this is not sent
     any_age: bool = False  # but taken in, however old it arrives
     guard: Guard = field(default_factory=Guard)  # asked before the event is parsed
     memory: MemoryRules = field(default_factory=MemoryRules)  # of the source
@@ -110,6 +110,7 @@ def decide(
     original: bytes,
     source: str,
     received_at: datetime,
+    found: Extraction | None = None,
     findings: Sequence[Finding] = (),
     attributes: Mapping[str, str] = NOTHING,
     remembered: Facts = NOTHING,
@@ -117,9 +118,10 @@ def decide(
 ) -> Decision:
     """Everything decided about one event that the guard let through, with these `findings`.
 
-    `original` is its JSON, kept in its deliveries; `received_at` is UTC; `attributes` are the custom attributes that
-    the account is known to have, with their types; `remembered` is what memory knows of its person. `apart`: the person
-    is named in a way that ties nobody to another.
+    `original` is its JSON, kept in its deliveries; `received_at` is UTC; `found` is whom it says it is about, where
+    somebody has looked already; `attributes` are the custom attributes that the account is known to have, with their
+    types; `remembered` is what memory knows of its person. `apart`: the person is named in a way that ties nobody to
+    another.
     """
     withheld = tuple(map(str, findings[:NOTED_FINDINGS])) if findings else ()
     if event.type == "delete":
@@ -128,7 +130,7 @@ def decide(
         return Drop(DropReason.PRIVACY, withheld)
     if not _wanted(event):
         return Drop(DropReason.INTEGRATIONS, withheld)
-    found = with_memory(extract_identity(event, plan.identity), remembered, plan.identity)
+    found = with_memory(found or extract_identity(event, plan.identity), remembered, plan.identity)
     notes = [*withheld, *found.notes]
     if (identity := found.identity) is None:
         return Drop(DropReason.UNUSABLE_IDENTITY if found.named else DropReason.NO_IDENTITY, tuple(notes))
@@ -141,9 +143,9 @@ def decide(
     if not rules and not consents:
         reason = DropReason.EVENT_NOT_ALLOWED if event.type == "track" else DropReason.NOT_FORWARDED
         return Drop(reason, tuple(notes))
-    moment, time_notes = occurred_at(event, received_at)
-    notes += time_notes
-    too_old = not plan.any_age and received_at - moment > plan.horizon
+    moment = occurred_at(event, received_at, notes)
+    received_ms, moment_ms = to_ms(received_at), to_ms(moment)
+    too_old = not plan.any_age and received_ms - moment_ms > plan.horizon_ms
     guard = AttributeGuard(plan.attributes, attributes)
     calls = (
         Bury("too_old", "occurred too long before it arrived to be of use", tuple(notes))
@@ -156,29 +158,31 @@ def decide(
             return calls
         notes.append(f"{calls.reason}: {calls.detail}; the opt-out alone is sent")
         calls = []
-    calls += [(call, written(call, notes, guard.counts)) for call in consents]
+    for call in consents:
+        calls.append((call, written(call, notes, guard.counts)))
     if not calls:
         nobody = any(rule.endpoint.dated for rule in rules)  # known by an id alone that events cannot carry
         reason = DropReason.UNUSABLE_IDENTITY if nobody else DropReason.NOTHING_TO_SAY
         return Drop(reason, tuple(notes), tuple(guard.counts))
-    deliveries = [
-        Delivery(
+    deliveries: tuple[Delivery, ...] = ()
+    for call, body in calls:
+        dated = call.endpoint.dated
+        delivery = Delivery(
             message_id=event.message_id,
             source=source,
             endpoint=call.endpoint.name,
             priority=call.priority,
             body=body,
             event=original,
-            received_at=received_at,
-            deadline=(moment if call.endpoint.dated else received_at) + plan.horizon,
+            received_ms=received_ms,
+            deadline_ms=(moment_ms if dated else received_ms) + plan.horizon_ms,
             calls=len(calls),
             doubts=tuple(call.body["user"]) if call.ask_first else (),
             once_in_s=call.once_in_s,
-            fresh_until=moment + plan.fresh if call.endpoint.dated else None,
+            fresh_until_ms=moment_ms + plan.fresh_ms if dated else None,
         )
-        for call, body in calls
-    ]
-    return Forward(tuple(deliveries), tuple(notes), tuple(guard.counts), guard.first_seen)
+        deliveries += (delivery,)
+    return Forward(deliveries, tuple(notes), tuple(guard.counts), guard.first_seen)
 
 
 def _calls(

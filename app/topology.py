@@ -13,6 +13,7 @@ from app.config.topology import Topology
 from app.delivery.backlog import Lane
 from app.delivery.consent import ConsentRules
 from app.delivery.deletions import DeletionRules
+from app.delivery.delivery import MS
 from app.delivery.pace import Pace
 from app.delivery.retention import Retention
 from app.delivery.unknown import WhenUnknown, default_policy
@@ -183,8 +184,8 @@ def plan_of(destination: Destination) -> Plan:
             most_names=destination.attributes.most_names,
             kinds=destination.attributes.types,
         ),
-        fresh=timedelta(hours=destination.delivery.fresh_hours),
-        horizon=timedelta(hours=destination.delivery.horizon_hours),
+        fresh_ms=timedelta(hours=destination.delivery.fresh_hours) // MS,
+        horizon_ms=timedelta(hours=destination.delivery.horizon_hours) // MS,
         guard=Guard(_policy(destination, identity)),
         joins=destination.joins,
         subscriptions=Subscriptions(destination.subscriptions.rules()),

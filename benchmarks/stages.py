@@ -23,13 +23,13 @@ from app.config.source import Source, WriteKey
 from app.config.topology import Topology
 from app.delivery.arrival import Arrival
 from app.delivery.connection import open_redis
-from app.delivery.outbox import _Event, _Flush
+from app.delivery.outbox import _Flush
 from app.identity.normalise import is_address_or_phone, to_e164, to_email
 from app.ingest.arrivals import arrival_of
 from app.ingest.auth import Sender, WriteKeys
 from app.ingest.body import parse_json
 from app.metrics import IngestMetrics
-from app.pipeline import Decision, decide
+from app.pipeline import Decision, Forward, decide
 from app.segment.events import SegmentEvent, parse_event
 from app.settings import DEFAULT_DESTINATION, DEFAULT_SOURCE
 from app.topology import all_senders
@@ -101,20 +101,20 @@ def stages(repetitions: int = REPETITIONS) -> Iterator[Stage]:
     def arrive(one: tuple[SegmentEvent, Decision, bytes]) -> Arrival:
         return arrival_of(one[0], one[1], original=one[2], **origin)
 
-    yield Stage("journal record", "ingest/arrivals.py arrival_of", costs(arrive, decided))
+    yield Stage("what is stored", "ingest/arrivals.py arrival_of", costs(arrive, decided))
+    forwards = [decision for _, decision, _ in decided if isinstance(decision, Forward)]
+    deliveries = [delivery for forward in forwards for delivery in forward.deliveries]
+    stored = costs(lambda delivery: delivery.packed(), deliveries)
+    yield Stage("of this: the call, packed", "delivery/delivery.py packed", stored, on_every_event=False)
     arrivals = [arrive(one) for one in decided]
 
     def flush(group: Sequence[Arrival]) -> _Flush:
-        return _Flush(DEFAULT_DESTINATION, [_Event.of(arrival) for arrival in group], JOURNAL_ENTRIES)
+        return _Flush(DEFAULT_DESTINATION, group, JOURNAL_ENTRIES)
 
     groups = [arrivals[start : start + FLUSH] for start in range(0, len(arrivals), FLUSH)]
     share = len(groups) / len(arrivals)
     built = tuple(cost * share for cost in costs(flush, groups))
     yield Stage("arguments of the script", "delivery/outbox.py _Flush", built)
-    deliveries = [delivery for arrival in arrivals for delivery in arrival.deliveries]
-    stored = costs(lambda delivery: delivery.packed(), deliveries)
-    yield Stage("of these: stored form", "delivery/delivery.py packed", stored, on_every_event=False)
-
     flushes = [flush(group) for group in groups]
     connection = open_redis("redis://127.0.0.1").connection_pool.make_connection()  # type: ignore[no-untyped-call]
 

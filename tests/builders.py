@@ -9,7 +9,8 @@ import orjson
 
 from app.config.destination import Destination
 from app.config.document import Document
-from app.delivery.delivery import Delivery
+from app.delivery.arrival import Arrival
+from app.delivery.delivery import Delivery, to_ms
 from app.pipeline import NOTHING, Bury, Decision, Drop, Forward, Plan, decide
 from app.segment.events import SegmentEvent, parse_event
 from app.topology import plan_of
@@ -79,6 +80,11 @@ def forwarded(raw: object, *, plan: Plan | None = None, attributes: Mapping[str,
     return decision
 
 
+def deliveries_of(arrival: Arrival) -> tuple[Delivery, ...]:
+    """The calls of an event that has come in, as a worker will read them."""
+    return tuple(Delivery.unpacked(call.stored) for call in arrival.calls)
+
+
 def dropped(raw: object, *, plan: Plan | None = None) -> Drop:
     """The same for an event that has to be dropped."""
     decision = decided(raw, plan=plan)
@@ -105,7 +111,9 @@ def body_of(raw: object, *, plan: Plan | None = None) -> Any:
     return body
 
 
-def delivery(**changes: Any) -> Delivery:
+def delivery(
+    *, received_at: datetime = NOW, deadline: datetime = NOW, fresh_until: datetime | None = None, **changes: Any
+) -> Delivery:
     """A custom event waiting for its first attempt."""
     fields: Raw = {
         "message_id": "message-1",
@@ -114,8 +122,9 @@ def delivery(**changes: Any) -> Delivery:
         "priority": 1,
         "body": b'{"type":"Coupon Entered","user":{"email":"ada@example.com"}}',
         "event": b'{"type":"track","event":"Coupon Entered","messageId":"message-1"}',
-        "received_at": NOW,
-        "deadline": NOW,
+        "received_ms": to_ms(received_at),
+        "deadline_ms": to_ms(deadline),
+        "fresh_until_ms": fresh_until and to_ms(fresh_until),
     }
     return Delivery(**(fields | changes))
 

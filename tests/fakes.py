@@ -36,6 +36,7 @@ from app.ingest.routes import Limits, TrackingRoutes
 from app.main import create_api
 from app.metrics import IngestMetrics
 from app.pipeline import Plan
+from tests.builders import deliveries_of
 
 WRITE_KEY: Final = "wk_shop"
 OTHER_KEY: Final = "wk_app"
@@ -101,12 +102,12 @@ class FakeOutbox:
     @property
     def bodies(self) -> list[dict[str, Any]]:
         """What Attentive would be sent."""
-        return [json.loads(sent.body) for each in self.arrivals for sent in each.deliveries]
+        return [json.loads(sent.body) for each in self.arrivals for sent in deliveries_of(each)]
 
     @property
     def stored(self) -> bytes:
         """Everything that would be written, as one text to search in."""
-        sent = [in_full(each.packed()) for arrival in self.arrivals for each in arrival.deliveries]
+        sent = [in_full(call.stored) for arrival in self.arrivals for call in arrival.calls]
         return b"".join([*sent, *(each.record + (each.dead_letter or b"") for each in self.arrivals)])
 
 

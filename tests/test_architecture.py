@@ -17,7 +17,9 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 LEAVES: Final = frozenset[str]()
 FREE_FOR_ALL: Final = frozenset({"value"})  # what values are made of, below everything
 MAY_IMPORT: Final[dict[str, frozenset[str]]] = {
-    "ingest": frozenset({"pipeline", "delivery", "identity.memory", "segment", "privacy", "metrics", "masking"}),
+    "ingest": frozenset(
+        {"pipeline", "delivery", "identity.extract", "identity.memory", "segment", "privacy", "metrics", "masking"}
+    ),
     "console": frozenset({"delivery", "mapping", "masking"}),
     "pipeline": frozenset(
         {

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from app.delivery.delivery import HORIZON
+from app.delivery.delivery import HORIZON, to_ms
 from app.identity.extract import IdentityRules
 from app.identity.identity import Primary
 from app.mapping.catalogue import CATALOGUE, Catalogue
@@ -116,7 +116,7 @@ def test_who_somebody_is_does_not_age() -> None:
     raw = identify({"email": EMAIL, "vip": 1}, userId="7", timestamp=TEN_DAYS_AGO)
     assert [sent.endpoint for sent in forwarded(raw).deliveries] == ["identity", "user-attributes"]
     assert {sent.deadline for sent in forwarded(raw).deliveries} == {NOW + HORIZON}
-    assert {sent.fresh_until for sent in forwarded(raw).deliveries} == {None}
+    assert {sent.fresh_until_ms for sent in forwarded(raw).deliveries} == {None}
 
 
 def test_the_horizon_is_a_day_to_the_second() -> None:
@@ -126,16 +126,16 @@ def test_the_horizon_is_a_day_to_the_second() -> None:
 
 
 def test_the_horizon_and_how_long_an_event_is_fresh_are_the_destinations() -> None:
-    plan = Plan(fresh=timedelta(hours=1), horizon=timedelta(hours=2))
+    plan = Plan(fresh_ms=3_600_000, horizon_ms=7_200_000)
     (sent,) = forwarded(track("x", timestamp=(NOW - timedelta(minutes=90)).isoformat()), plan=plan).deliveries
-    assert sent.fresh_until == NOW - timedelta(minutes=30)
+    assert sent.fresh_until_ms == to_ms(NOW - timedelta(minutes=30))
     assert sent.deadline == NOW + timedelta(minutes=30)
     assert buried(track("x", timestamp=(NOW - timedelta(minutes=121)).isoformat()), plan=plan).reason == "too_old"
 
 
 def test_an_event_is_fresh_for_half_a_day_after_it_happened() -> None:
     (sent,) = forwarded(track("x", timestamp=(NOW - timedelta(hours=3)).isoformat())).deliveries
-    assert sent.fresh_until == NOW + timedelta(hours=9)
+    assert sent.fresh_until_ms == to_ms(NOW + timedelta(hours=9))
 
 
 def test_an_event_is_worth_sending_for_a_day_after_it_happened() -> None:

@@ -10,7 +10,7 @@ from app.attentive.call import Priority
 from app.attentive.client import AttentiveClient, Reply
 from app.attentive.endpoints import BY_NAME
 from app.delivery.backlog import Lane, LaneLease
-from app.delivery.delivery import Delivery
+from app.delivery.delivery import Delivery, to_ms
 from app.delivery.outcome import Hold, Outcome, RetryLater, judge
 from app.delivery.wake import wake_lane
 from workers.desk import Desk
@@ -71,7 +71,7 @@ def _delivery(lane: Lane, body: dict[str, Any], attempt: int, deadline: datetime
         priority=Priority.NORMAL,
         body=orjson.dumps(body),
         event=b"{}",
-        received_at=now,
-        deadline=deadline,
+        received_ms=to_ms(now),
+        deadline_ms=to_ms(deadline),
         attempt=attempt,
     )

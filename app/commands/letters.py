@@ -23,7 +23,7 @@ from app.commands.common import Operator, fail, out, parse_span
 from app.delivery.attributes import read_attributes
 from app.delivery.dead_letters import DeadLetter, Filter, Shelf, dead_letters, replay
 from app.delivery.deletions import Request, ask
-from app.delivery.delivery import Delivery, event_key
+from app.delivery.delivery import Delivery, event_key, to_ms
 from app.ingest.again import decide_again
 from app.masking import mask_personal, mask_text
 from app.pipeline import Bury, Drop, Forget, Forward
@@ -199,7 +199,7 @@ async def send_again(
         plan = replace(plan, any_age=True) if ignore_age else plan
         match await decide_again(operator.redis, letter, plan, known[letter.destination]):
             case Forward(deliveries=mapped):
-                deliveries = tuple(changed(delivery, deadline=deadline) for delivery in mapped)
+                deliveries = tuple(changed(delivery, deadline_ms=to_ms(deadline)) for delivery in mapped)
             case Drop(reason=reason):
                 ending = f"dropped:{reason.value}"
             case Bury(reason=reason, detail=detail):

@@ -13,7 +13,7 @@ from app.mapping.catalogue import Key
 from app.mapping.fields import Constant, Word
 from app.mapping.inputs import ANYTHING, FORMS, Expression, First, Input, Path, is_json
 from app.mapping.names import canonical
-from app.mapping.overrides import SAYABLE, Overrides, Row, endpoints_of, required
+from app.mapping.overrides import SAYABLE, Overrides, Row, endpoints_of
 from app.mapping.shapes import Channel, Moment, PriceOf, Type
 from app.segment.paths import steps_of
 
@@ -124,7 +124,7 @@ class ItemMapping(_WithInputs):
         words: dict[str, Word] = dict(first)
         if amount or currency:
             words["price"] = PriceOf(amount or _AMOUNT, currency or _CURRENCY)
-        return {name: required(name, word) for name, word in words.items()}
+        return words
 
 
 _VARIANT: Final = tuple(Path(name, in_item=True) for name in ("variant_id", "sku", "variant"))

@@ -111,8 +111,8 @@ class DeadLetter:
             priority=self.priority,
             body=self.body,
             event=self.event,
-            received_at=self.received_at,
-            deadline=deadline,
+            received_ms=to_ms(self.received_at),
+            deadline_ms=to_ms(deadline),
             calls=calls,
         )
 

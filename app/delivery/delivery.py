@@ -19,11 +19,16 @@ FRESH: Final = timedelta(hours=12)  # older than this, an event starts no journe
 HORIZON: Final = timedelta(hours=24)  # older than this, a call is not worth sending
 KEY_BYTES: Final = 12
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MS: Final = timedelta(milliseconds=1)
+MS: Final = timedelta(milliseconds=1)
 _LINE: Final = b"\n"  # parts the stored form: JSON has none in it
 _MOST_SHRUNK: Final = 256  # LZ4 shrinks nothing by more
 _DAMAGE: Final = (ValueError, msgspec.DecodeError, lz4.block.LZ4BlockError)
 Contact = Literal["phone", "email"]
+
+
+def to_ms(moment: datetime) -> int:
+    """Epoch milliseconds, the form of times in Redis."""
+    return (moment - _EPOCH) // MS
 
 
 class Unreadable(Exception):  # noqa: N818 - it names the stored bytes
@@ -41,18 +46,28 @@ class Delivery(Value, frozen=True, gc=False):
     priority: Priority
     body: bytes  # JSON of the call
     event: bytes  # JSON of the whole original event
-    received_at: datetime
-    deadline: datetime  # no attempt is made after it
+    received_ms: int  # epoch ms, as all times here
+    deadline_ms: int  # no attempt is made after it
     attempt: int = 1  # the number of the next attempt
     calls: int = 1  # how many calls this event became
     doubts: tuple[Contact, ...] = ()  # those that Attentive is asked about before it is sent, see consent.py
     once_in_s: int = 0  # the same said again within this time is left out; of use on the way in alone, and not stored
-    fresh_until: datetime | None = None  # from then on it goes after all that is fresh; None: whatever its age
+    fresh_until_ms: int | None = None  # from then on it goes after all that is fresh; None: whatever its age
 
     @property
     def event_key(self) -> bytes:
         """What the event is known by in Redis."""
         return event_key(self.source, self.message_id)
+
+    @property
+    def received_at(self) -> datetime:
+        """When its event came in, UTC."""
+        return from_ms(self.received_ms)
+
+    @property
+    def deadline(self) -> datetime:
+        """Until when it may be attempted, UTC."""
+        return from_ms(self.deadline_ms)
 
     def next_attempt(self) -> "Delivery":
         """The same delivery, one attempt later."""
@@ -60,18 +75,18 @@ class Delivery(Value, frozen=True, gc=False):
 
     def packed(self) -> bytes:
         """The stored form: what claim.lua reads of it, as JSON; a line feed; all else, packed."""
-        fresh = b"null" if self.fresh_until is None else b"%d" % to_ms(self.fresh_until)
+        fresh = b"null" if self.fresh_until_ms is None else b"%d" % self.fresh_until_ms
         about = _About(
             message_id=self.message_id,
             source=self.source,
             endpoint=self.endpoint,
             priority=int(self.priority),
-            received=to_ms(self.received_at),
+            received=self.received_ms,
             attempt=self.attempt,
             calls=self.calls,
             doubts=self.doubts,
         )
-        head = b'{"v":%d,"fresh":%b,"deadline":%d}' % (VERSION, fresh, to_ms(self.deadline))
+        head = b'{"v":%d,"fresh":%b,"deadline":%d}' % (VERSION, fresh, self.deadline_ms)
         rest: bytes = lz4.block.compress(_LINE.join((_ENCODE(about), self.body, self.event)))
         return head + _LINE + rest
 
@@ -92,23 +107,28 @@ class Delivery(Value, frozen=True, gc=False):
                 priority=Priority(about.priority),
                 body=_object(body),
                 event=_object(event),
-                received_at=from_ms(about.received),
-                deadline=from_ms(head.deadline),
+                received_ms=about.received,
+                deadline_ms=head.deadline,
                 attempt=about.attempt,
                 calls=about.calls,
                 doubts=about.doubts,
-                fresh_until=None if head.fresh is None else from_ms(head.fresh),
+                fresh_until_ms=head.fresh,
             )
-        except (*_DAMAGE, TypeError, OverflowError, OSError) as damage:
+        except (*_DAMAGE, TypeError) as damage:
             raise Unreadable(f"no delivery of version {VERSION}: {type(damage).__name__}") from None
+
+
+_EpochMs = Annotated[
+    int, msgspec.Meta(ge=to_ms(datetime.min.replace(tzinfo=UTC)), le=to_ms(datetime.max.replace(tzinfo=UTC)))
+]
 
 
 class _Head(msgspec.Struct):
     """What claim.lua reads, at this place and in this order."""
 
     v: int
-    fresh: int | None  # epoch ms
-    deadline: int
+    fresh: _EpochMs | None
+    deadline: _EpochMs
 
 
 class _About(msgspec.Struct):
@@ -118,7 +138,7 @@ class _About(msgspec.Struct):
     source: str
     endpoint: str
     priority: int
-    received: int  # epoch ms
+    received: _EpochMs
     attempt: Annotated[int, msgspec.Meta(ge=1)]
     calls: Annotated[int, msgspec.Meta(ge=1)]
     doubts: tuple[Contact, ...] = ()
@@ -156,11 +176,6 @@ def _object(text: bytes) -> bytes:
 def event_key(source: str, message_id: str) -> bytes:
     """12 bytes for one event of one source: ids of different senders never meet, and keys stay small."""
     return hashlib.blake2b(f"{source}\0{message_id}".encode(), digest_size=KEY_BYTES).digest()
-
-
-def to_ms(moment: datetime) -> int:
-    """Epoch milliseconds, the form of times in Redis."""
-    return (moment - _EPOCH) // _MS
 
 
 def from_ms(epoch_ms: int) -> datetime:

@@ -1,24 +1,21 @@
 """The way into Redis: events of all requests that wait at one moment go in by one round trip, all or nothing."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import orjson
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from app.delivery.arrival import Arrival
+from app.delivery.arrival import Arrival, Call
 from app.delivery.attributes import MOST_KEPT
 from app.delivery.connection import Dedicated, QueueUnavailable, why_unavailable
-from app.delivery.delivery import Delivery
 from app.delivery.group_commit import GroupCommit
 from app.delivery.keys import SAID_LIFE_S, SEEN_BUCKET_S, SEEN_BUCKETS, DestinationKeys, LaneKeys
-from app.delivery.people import Step
-from app.delivery.said import Said, said
+from app.delivery.said import Said
 from app.delivery.script import Argument, Script
-from app.value import Value
 
 REPLICATED_WITHIN_MS: Final = 2000  # well within the time a tracker waits
 EVENTS_PER_FLUSH: Final = 128  # what a socket takes at once: of 256, Redis waited for the rest, and we for Redis
@@ -60,14 +57,14 @@ class Outbox:
         self._told = told
 
     def hand_in(
-        self, destination: str, arrivals: Iterable[Arrival], then: Callable[[BaseException | None], None]
+        self, destination: str, arrivals: Sequence[Arrival], then: Callable[[BaseException | None], None]
     ) -> None:
         """Call `then` once the events of one request are kept, or with QueueUnavailable: then none of them is."""
-        self._commit.hand_in((destination, [_Event.of(arrival) for arrival in arrivals]), then)
+        self._commit.hand_in((destination, arrivals), then)
 
-    async def submit(self, destination: str, arrivals: Iterable[Arrival]) -> None:
+    async def submit(self, destination: str, arrivals: Sequence[Arrival]) -> None:
         """Return once the events of one request are kept. Raises QueueUnavailable: then none of them is."""
-        await self._commit.submit((destination, [_Event.of(arrival) for arrival in arrivals]))
+        await self._commit.submit((destination, arrivals))
 
     async def flush(self) -> None:
         """Return when nothing waits to be written."""
@@ -87,7 +84,7 @@ class Outbox:
                 self._left()
 
     async def _written(self, requests: Sequence["_Request"]) -> list[BaseException | None]:
-        by_destination: dict[str, list[_Event]] = {}
+        by_destination: dict[str, list[Arrival]] = {}
         for destination, events in requests:
             by_destination.setdefault(destination, []).extend(events)
         flushes = [_Flush(name, events, self._journal_entries) for name, events in by_destination.items()]
@@ -132,63 +129,13 @@ class Outbox:
         return None
 
 
-class _Call(Value, frozen=True, gc=False):
-    """A call of an event, as it will be stored."""
-
-    personal: ClassVar = frozenset({"stored"})
-
-    endpoint: str
-    priority: int
-    stored: bytes
-    said: Said | None
-    once_in_s: int
-
-    @classmethod
-    def of(cls, delivery: Delivery) -> "_Call":
-        endpoint = delivery.endpoint
-        return cls(endpoint, delivery.priority, delivery.packed(), said(endpoint, delivery.body), delivery.once_in_s)
-
-
-class _Event(Value, frozen=True, gc=False):
-    """An event as it will be stored: packed while what it was made from is at hand, which is let go."""
-
-    personal: ClassVar = frozenset({"record", "dead_letter", "deletion"})
-
-    key: bytes
-    message_id: str
-    record: bytes
-    ending: str
-    calls: tuple[_Call, ...]
-    dead_letter: bytes | None
-    deletion: bytes | None
-    lessons: Mapping[str, Any] | None  # fields of the books and attributes that it adds
-    steps: tuple[Step, ...]
-    instead: tuple[_Call, ...]
-
-    @classmethod
-    def of(cls, arrival: Arrival) -> "_Event":
-        counts, attributes = arrival.counts, arrival.attributes
-        return cls(
-            arrival.key,
-            arrival.message_id,
-            arrival.record,
-            arrival.ending,
-            tuple([_Call.of(delivery) for delivery in arrival.deliveries]),
-            arrival.dead_letter,
-            arrival.deletion,
-            {"counts": counts, "attributes": attributes or {}} if counts or attributes else None,
-            arrival.steps,
-            tuple([_Call.of(delivery) for delivery in arrival.instead]) if arrival.instead else (),
-        )
-
-
-_Request = tuple[str, Sequence[_Event]]  # the destination, and the events of one request
+_Request = tuple[str, Sequence[Arrival]]  # the destination, and the events of one request
 
 
 class _Flush:
     """The arguments of one run of enqueue.lua."""
 
-    def __init__(self, destination: str, events: Sequence[_Event], journal_entries: int) -> None:
+    def __init__(self, destination: str, events: Sequence[Arrival], journal_entries: int) -> None:
         shared = self._shared = DestinationKeys(destination)
         now_s = time.time()
         self.destination = destination
@@ -208,12 +155,12 @@ class _Flush:
         streams_of: dict[str, int] = {}
         remembered: dict[str, int] = {}  # keys of what was last said, numbered from 1
         args: list[Argument] = [event.key for event in events]
-        stepping: list[tuple[int, _Event]] = []  # those that do something in memory, with their numbers
+        stepping: list[tuple[int, Arrival]] = []  # those that do something in memory, with their numbers
         lessons: dict[str, Any] = {}  # by number of the event, from 1
         for number, event in enumerate(events, start=1):
             calls, letter, deletion, ending = event.calls, event.dead_letter, event.deletion, event.ending
-            if event.lessons is not None:
-                lessons[str(number)] = event.lessons
+            if event.counts or event.attributes:
+                lessons[str(number)] = {"counts": event.counts, "attributes": event.attributes or {}}
             if event.steps:
                 stepping.append((number, event))
                 calls += event.instead
@@ -251,7 +198,7 @@ class _Flush:
         if stepping:
             self._add_steps(stepping, now_s)
 
-    def _add_steps(self, stepping: Sequence[tuple[int, _Event]], now_s: float) -> None:
+    def _add_steps(self, stepping: Sequence[tuple[int, Arrival]], now_s: float) -> None:
         places: dict[str, int] = {}
 
         def place(key: str) -> int:
@@ -277,7 +224,7 @@ class _Flush:
         return False
 
 
-def _place_of(stream: int, call: _Call, what: Said, shared: DestinationKeys, numbers: dict[str, int]) -> bytes:
+def _place_of(stream: int, call: Call, what: Said, shared: DestinationKeys, numbers: dict[str, int]) -> bytes:
     """The place of a call that says something about somebody, with what it says: see enqueue.lua."""
     people = ",".join(str(numbers.setdefault(shared.said(person), len(numbers) + 1)) for person in what.people)
     about = f"{people}/{call.once_in_s}" if what.is_consent else people

@@ -22,3 +22,7 @@ class Identity(Value, frozen=True, gc=False):
     def has(self, primary: Primary) -> bool:
         """Whether the account's primary identifier is known."""
         return primary == "any" or (self.email if primary == "email" else self.phone) is not None
+
+    def has_contact(self, primary: Primary) -> bool:
+        """Whether an e-mail address or phone number is known by which the account can know the person."""
+        return (self.email is not None and primary != "phone") or (self.phone is not None and primary != "email")

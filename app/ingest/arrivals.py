@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import orjson
 
-from app.delivery.arrival import Arrival
+from app.delivery.arrival import Arrival, Call, calls_of
 from app.delivery.dead_letters import DeadLetter
 from app.delivery.deletions import Request
-from app.delivery.delivery import Delivery, event_key
+from app.delivery.delivery import event_key
 from app.delivery.marks import mark
 from app.masking import mask_email, mask_id, mask_phone, mask_text
 from app.pipeline import Bury, Decision, Drop, Forget, Forward
@@ -25,13 +25,13 @@ def arrival_of(
     facts = _facts(event, source)
     key = event_key(source, event.message_id)
     ending = ""
-    deliveries: tuple[Delivery, ...] = ()
+    calls: tuple[Call, ...] = ()
     dead_letter = attributes = deletion = None
     match decision:
         case Forward():
-            deliveries, attributes = decision.deliveries, decision.attributes
+            calls, attributes = calls_of(decision.deliveries), decision.attributes
             facts["decision"] = "forward"
-            facts["calls"] = [delivery.endpoint for delivery in deliveries]
+            facts["calls"] = [call.endpoint for call in calls]
         case Drop(reason=reason):
             facts |= {"decision": "drop", "reason": reason.value}
             ending = f"dropped:{reason.value}"
@@ -56,7 +56,7 @@ def arrival_of(
             facts["notes"].append(f"and {more} more")
     record = orjson.dumps(facts)
     return Arrival(
-        key, event.message_id, record, ending, deliveries, dead_letter, decision.counts, attributes, deletion=deletion
+        key, event.message_id, record, ending, calls, dead_letter, decision.counts, attributes, deletion=deletion
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from app.ingest.admission import RateLimit
+from app.ingest.batch import decoded
 from app.ingest.origins import Origins
 from app.ingest.refusal import Refused
 from app.ingest.signatures import Signing
@@ -95,7 +96,7 @@ def _from_content(content: Any) -> str:
         if isinstance(key := content.get("writeKey"), str) and _clean(key):
             return _clean(key)
         batch = content.get("batch")
-    first = batch[0] if isinstance(batch, list) and batch else None
+    first = decoded(batch[0]) if isinstance(batch, list) and batch else None
     key = first.get("writeKey") if isinstance(first, dict) else None
     return _clean(key) if isinstance(key, str) else ""
 

@@ -1,13 +1,53 @@
 """The events of one request: where its body has them, and what a batch says once for all of them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 import orjson
 
+from app.ingest.body import parse_json, parse_part
 from app.ingest.paths import TrackingPath
 from app.ingest.refusal import Refused
 from app.ingest.signatures import webhook_id
+
+_ABSENT: Final = msgspec.Raw()
+
+
+class _Envelope(msgspec.Struct):
+    """A batch whose events are not decoded yet: each takes the place in memory of the one before it, and finds it in
+    the processor's caches. With all of them decoded at once, an event of a batch cost 3 µs more.
+    """
+
+    batch: list[msgspec.Raw] | None = None
+    writeKey: msgspec.Raw = _ABSENT  # noqa: N815
+    sentAt: msgspec.Raw = _ABSENT  # noqa: N815
+    context: msgspec.Raw = _ABSENT
+    integrations: msgspec.Raw = _ABSENT
+
+
+_OPENED: Final = msgspec.json.Decoder(_Envelope).decode
+_AROUND: Final = ("writeKey", "sentAt", "context", "integrations")
+
+
+def content_of(path: TrackingPath, body: bytes) -> Any:
+    """The value of a body, where it is a batch with events that `decoded` is for. Raises Refused."""
+    if path.type is None:
+        try:
+            envelope = _OPENED(body)
+        except (msgspec.MsgspecError, RecursionError):
+            pass  # no batch, or one that is not quite JSON: the parser knows what to do with it, or what to say
+        else:
+            if envelope.batch is not None:
+                around = ((name, getattr(envelope, name)) for name in _AROUND)
+                known = {name: parse_part(memoryview(part), name) for name, part in around if part}
+                return {"batch": envelope.batch, **known}
+    return parse_json(body)
+
+
+def decoded(part: Any) -> Any:
+    """The value of a part of what `content_of` gave. Raises Refused."""
+    return parse_part(memoryview(part), "event") if type(part) is msgspec.Raw else part
 
 
 def events_in(path: TrackingPath, content: Any, *, most: int) -> list[Any]:
@@ -30,11 +70,12 @@ def events_in(path: TrackingPath, content: Any, *, most: int) -> list[Any]:
     return events
 
 
-def name_after_webhook(events: Sequence[Any], headers: Mapping[bytes, bytes]) -> None:
+def name_after_webhook(events: list[Any], headers: Mapping[bytes, bytes]) -> None:
     """A single event without an id of its own gets the webhook's, which is the same on every retry of the sender."""
     if (given := webhook_id(headers)) is None or len(events) != 1:
         return
-    if isinstance(event := events[0], dict) and event.get("messageId") in (None, ""):
+    event = events[0] = decoded(events[0])
+    if isinstance(event, dict) and event.get("messageId") in (None, ""):
         event["messageId"] = given
 
 

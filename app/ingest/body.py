@@ -75,19 +75,23 @@ def inflate(body: bytes, *, most: int) -> bytes:
 
 def parse_json(body: bytes) -> Any:
     """The JSON value. A byte order mark is skipped; NaN and Infinity, which some encoders write, become null."""
-    body = body.removeprefix(_BOM)
+    return parse_part(body.removeprefix(_BOM), "body")
+
+
+def parse_part(text: bytes | memoryview, what: str) -> Any:
+    """The value of what a body holds. Raises Refused, which calls it `what`."""
     try:
-        return orjson.loads(body)
+        return orjson.loads(text)
     except orjson.JSONDecodeError as strict:
-        return _parse_leniently(body, strict)
+        return _parse_leniently(bytes(text), what, strict)
 
 
-def _parse_leniently(body: bytes, strict: orjson.JSONDecodeError) -> Any:
+def _parse_leniently(text: bytes, what: str, strict: orjson.JSONDecodeError) -> Any:
     """What Python's own encoder can write and the standard forbids: NaN, and half of a surrogate pair."""
     try:
-        return _mended(json.loads(body, parse_constant=lambda _: None))
+        return _mended(json.loads(text, parse_constant=lambda _: None))
     except (ValueError, OverflowError, RecursionError):
-        where = f"the body is not valid JSON: {strict.msg} at line {strict.lineno}, column {strict.colno}"
+        where = f"the {what} is not valid JSON: {strict.msg} at line {strict.lineno}, column {strict.colno}"
         raise Refused(400, "bad_request", where) from None
 
 

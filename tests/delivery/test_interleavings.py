@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from redis.asyncio import Redis
 
 from app.attentive.call import Priority
-from app.delivery.arrival import Arrival
+from app.delivery.arrival import Arrival, calls_of
 from app.delivery.backlog import Entry, Lane, LaneLease, lanes_to_wake
 from app.delivery.books import read_books
 from app.delivery.connection import open_redis
@@ -82,7 +82,7 @@ class Interleavings(RuleBasedStateMachine):
         name = f"event-{len(self.arrivals)}"
         parts = [*parts, parts[0]] if twins else parts
         sent = tuple(call_of(name, *part, calls=len(parts)) for part in parts)
-        self.arrivals.append(Arrival(sent[0].event_key, name, b"{}", deliveries=sent))
+        self.arrivals.append(Arrival(sent[0].event_key, name, b"{}", calls=calls_of(sent)))
         self._do(self._outbox.submit(ACCOUNT, self.arrivals[-1:]))
         for lane, _, _ in parts:
             self.lanes[lane].waits[name] += 1

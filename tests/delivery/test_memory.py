@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from app.delivery.arrival import Arrival
+from app.delivery.arrival import Arrival, calls_of
 from app.delivery.books import read_books
 from app.delivery.connection import QueueUnavailable
 from app.delivery.delivery import event_key
@@ -375,7 +375,7 @@ class TestAnEventThatTellsSomething:
             delivery(endpoint=endpoint, calls=calls, body=orjson.dumps({"id": message_id}))
             for endpoint in ("identity", "user-attributes")[:calls]
         )
-        arrived = Arrival(event_key("shop", message_id), message_id, b"{}", "", sent, steps=steps)
+        arrived = Arrival(event_key("shop", message_id), message_id, b"{}", "", calls_of(sent), steps=steps)
         return changed(arrived, **fields)
 
     async def sent(self, redis: Redis) -> dict[str, int]:
@@ -418,7 +418,7 @@ class TestAnEventThatTellsSomething:
     ) -> None:
         await remember(redis, "acme", [learn(user("1"), email=ADA), learn(user("2"), email=BEA)])
         joining = learn(user("1"), at=2, joins=joins, email=BEA)
-        apart = (delivery(endpoint="user-attributes", calls=1),)
+        apart = calls_of([delivery(endpoint="user-attributes", calls=1)])
         await outbox.submit("acme", [self.arrival("m-1", joining, instead=apart if joins == "hold" else ())])
         (books,) = await read_books(redis, ["acme"])
         assert books.joins == {("shop", joins): 1}
@@ -431,7 +431,7 @@ class TestAnEventThatTellsSomething:
         assert books.waiting == 1
 
     async def test_that_joins_nobody_is_sent_as_usual_where_joins_are_held(self, redis: Redis, outbox: Outbox) -> None:
-        apart = (delivery(endpoint="user-attributes", calls=1),)
+        apart = calls_of([delivery(endpoint="user-attributes", calls=1)])
         step = learn(user("1"), joins="hold", email=ADA)
         await outbox.submit("acme", [self.arrival("m-1", step, instead=apart)])
         assert await self.sent(redis) == {"identity": 1, "user-attributes": 1}

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from app.delivery.arrival import Arrival
+from app.delivery.arrival import Arrival, calls_of
 from app.delivery.backlog import Entry, Lane, LaneLease, buried, done
 from app.delivery.dead_letters import DeadLetter
 from app.delivery.delivery import Delivery
@@ -38,7 +38,7 @@ class Shop:
         call = delivery(
             message_id=message_id, endpoint=endpoint, body=orjson.dumps({"user": user} | body), once_in_s=within_s
         )
-        await self.outbox.submit("acme", [Arrival(call.event_key, message_id, b"{}", deliveries=(call,))])
+        await self.outbox.submit("acme", [Arrival(call.event_key, message_id, b"{}", calls=calls_of([call]))])
 
     async def opts_in(self, user: dict[str, str] | None = None, *, source: str = "1", within_s: int = HOUR) -> None:
         await self.says("subscribe", user or BOTH, within_s=within_s, signUpSourceId=source)

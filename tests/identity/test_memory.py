@@ -143,7 +143,8 @@ class TestWhoIsAskedAbout:
         ],
     )
     def test_concerns_events_that(self, raw: dict[str, Any], verdict: bool) -> None:
-        assert concerns_memory(parsed(raw), IdentityRules()) is verdict
+        event, rules = parsed(raw), IdentityRules()
+        assert concerns_memory(event, extract_identity(event, rules), rules) is verdict
 
 
 class TestWhatIsTold:

@@ -57,7 +57,7 @@ def test_the_record_of_a_drop_says_why() -> None:
 def test_a_dead_letter_keeps_the_whole_event() -> None:
     raw = track("Product Viewed", {"sku": "A", "price": "free"}, anything={"else": [1, None]})
     arrival = arrival_of(parsed(raw), decided(raw), original=orjson.dumps(raw), source="shop", received_at=NOW)
-    assert (arrival.ending, arrival.deliveries) == ("dead:unmappable", ())
+    assert (arrival.ending, arrival.calls) == ("dead:unmappable", ())
     assert arrival.dead_letter is not None
     letter = orjson.loads(arrival.dead_letter)
     assert (letter["event"], letter["endpoint"], letter["body"]) == (raw, None, None)

@@ -6,14 +6,14 @@ from typing import Any, Final
 
 import pytest
 
-from app.delivery.delivery import to_ms
+from app.delivery.delivery import Delivery, to_ms
 from app.delivery.people import Remembered, Step, record_name
 from app.identity.memory import MemoryRules
 from app.pipeline import Plan
 from app.privacy.guard import Guard
 from app.privacy.policy import Action, Check, Policy
 from tests import builders
-from tests.builders import EMAIL, NOW, PHONE, USER_ID, Raw, about
+from tests.builders import EMAIL, NOW, PHONE, USER_ID, Raw, about, deliveries_of
 from tests.fakes import Door, assert_refused, open_door
 
 USER: Final = record_name("shop", "u", USER_ID)
@@ -40,7 +40,7 @@ def batch(*events: Raw) -> Raw:
 
 
 def people_named(door: Door) -> list[dict[str, Any]]:
-    return [json.loads(sent.body)["user"] for each in door.outbox.arrivals for sent in each.deliveries]
+    return [json.loads(sent.body)["user"] for each in door.outbox.arrivals for sent in deliveries_of(each)]
 
 
 def steps(door: Door) -> list[Step]:
@@ -60,7 +60,7 @@ class TestAnEventWithAnIdAlone:
     async def test_is_kept_as_the_tracker_sent_it(self, door: Door) -> None:
         door.recall.known[USER] = person(email=EMAIL)
         await door.post("/v1/track", track())
-        ((sent,),) = (arrival.deliveries for arrival in door.outbox.arrivals)
+        ((sent,),) = (deliveries_of(arrival) for arrival in door.outbox.arrivals)
         assert json.loads(sent.event) == track()
         assert EMAIL not in json.dumps(door.outbox.records)
 
@@ -100,7 +100,7 @@ class TestAnEventWithAnIdAlone:
         door.recall.known[USER] = person(email=EMAIL)
         await door.post("/v1/identify", identify(email=EMAIL, plan="gold"))
         await door.post("/v1/identify", identify(plan="gold"))
-        said, recalled = (arrival.deliveries for arrival in door.outbox.arrivals)
+        said, recalled = (deliveries_of(arrival) for arrival in door.outbox.arrivals)
         assert [sent.body for sent in said] == [sent.body for sent in recalled]
 
 
@@ -119,12 +119,12 @@ class TestABatch:
 
     async def test_lends_what_an_identify_tells_to_the_events_behind_it(self, door: Door) -> None:
         await door.post("/v1/batch", batch(track(), identify(email=EMAIL), track()))
-        assert [arrival.deliveries[-1].endpoint for arrival in door.outbox.arrivals] == [
+        assert [deliveries_of(arrival)[-1].endpoint for arrival in door.outbox.arrivals] == [
             "custom-event",
             "identity",
             "custom-event",
         ]
-        before, after = (json.loads(door.outbox.arrivals[place].deliveries[0].body)["user"] for place in (0, 2))
+        before, after = (json.loads(deliveries_of(door.outbox.arrivals[place])[0].body)["user"] for place in (0, 2))
         assert "email" not in before
         assert after["email"] == EMAIL
 
@@ -141,7 +141,7 @@ class TestABatch:
 
 
 def people_named_by_events(door: Door) -> list[str]:
-    sent = [each for arrival in door.outbox.arrivals for each in arrival.deliveries]
+    sent = [each for arrival in door.outbox.arrivals for each in deliveries_of(arrival)]
     return [json.loads(each.body)["user"]["email"] for each in sent if each.endpoint == "custom-event"]
 
 
@@ -208,8 +208,8 @@ class TestJoins:
         door = open_door(plan=Plan(joins="hold"))
         await door.post("/v1/identify", identify(email=EMAIL, phone=PHONE, plan="gold"))
         (arrival,) = door.outbox.arrivals
-        assert [sent.endpoint for sent in arrival.deliveries] == ["identity", "user-attributes"]
-        (apart,) = arrival.instead
+        assert [sent.endpoint for sent in deliveries_of(arrival)] == ["identity", "user-attributes"]
+        (apart,) = (Delivery.unpacked(call.stored) for call in arrival.instead)
         assert (apart.endpoint, apart.calls) == ("user-attributes", 1)
         assert json.loads(apart.body)["identifiers"] == {"email": EMAIL}
         assert [step.joins for step in arrival.steps] == ["hold"]

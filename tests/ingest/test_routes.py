@@ -22,7 +22,7 @@ from app.privacy.guard import Guard
 from app.privacy.policy import BY_DEFAULT, Action, Check, Policy
 from app.segment.paths import EventPath
 from tests import builders
-from tests.builders import EMAIL, Raw, identify
+from tests.builders import EMAIL, Raw, deliveries_of, identify
 from tests.fakes import ORIGIN, WRITE_KEY, Door, open_door
 
 VIEWED: Final = {"product_id": "A", "price": 5}
@@ -113,7 +113,7 @@ class TestAnEventThatIsTaken:
     async def test_goes_to_the_destination_of_its_source(self, door: Door) -> None:
         await door.post("/v1/track", track("Coupon Entered"), key="wk_app")
         assert door.outbox.destinations == ["other"]
-        assert [sent.source for each in door.outbox.arrivals for sent in each.deliveries] == ["app"]
+        assert [sent.source for each in door.outbox.arrivals for sent in deliveries_of(each)] == ["app"]
 
 
 class TestNumbersAndNulls:
@@ -212,6 +212,23 @@ class TestABodyThatIsRefused:
         answer = await door.post("/v1/track", b"\xef\xbb\xbf" + orjson.dumps(track("Coupon Entered")))
         assert (answer.status_code, len(door.outbox.arrivals)) == (200, 1)
 
+    @pytest.mark.parametrize("around", [pytest.param(name, id=name) for name in ("context", "integrations", "sentAt")])
+    async def test_spoils_a_batch_where_it_is_about_all_its_events(self, door: Door, around: str) -> None:
+        body = orjson.dumps(batch(track("Coupon Entered"), **{around: "HERE"})).replace(b"HERE", b"\xff")
+        answer = await door.post("/v1/batch", body)
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+        assert answer.json()["message"].startswith(f"the {around} is not valid JSON")
+
+    @pytest.mark.parametrize(
+        "number",
+        [pytest.param(b"1e999", id="one too large for a machine"), pytest.param(b"NaN", id="one that is none")],
+    )
+    async def test_may_hold_a_number_that_is_none_though(self, door: Door, number: bytes) -> None:
+        events = batch(track("Coupon Entered"), track("Coupon Entered", {"value": "HERE", "code": "ten"}))
+        answer = await door.post("/v1/batch", orjson.dumps(events).replace(b'"HERE"', number))
+        assert (answer.status_code, len(door.outbox.arrivals)) == (200, 2)
+        assert door.outbox.bodies[1]["properties"] == {"code": "ten"}
+
     async def test_may_hold_half_a_character_though(self, door: Door) -> None:
         raw = orjson.dumps(track("Coupon Entered", {"note": "HERE"}, messageId="HERE")).replace(b"HERE", b"a\\ud800b")
         assert (await door.post("/v1/track", raw)).status_code == 200
@@ -287,6 +304,14 @@ class TestAnEventThatIsRefused:
         answer = await door.post("/v1/batch", batch(element, track("Coupon Entered")))
         assert (answer.status_code, [each["index"] for each in answer.json()["refused"]]) == (200, [0])
 
+    async def test_is_no_text(self, door: Door) -> None:
+        spoilt = orjson.dumps(batch(track("Coupon Entered"), track("HERE"))).replace(b"HERE", b"\xff")
+        answer = await door.post("/v1/batch", spoilt)
+        assert (answer.status_code, len(door.outbox.arrivals)) == (200, 1)
+        (refused,) = answer.json()["refused"]
+        assert (refused["index"], refused["code"]) == (1, "bad_request")
+        assert refused["message"].startswith("the event is not valid JSON")
+
     async def test_is_refused_on_a_path_of_its_own_too(self, door: Door) -> None:
         answer = await door.post("/v1/track", track(" "))
         assert (answer.status_code, answer.json()["field"]) == (400, "event")
@@ -347,7 +372,7 @@ class TestSizes:
         if depth > 200 and answer.status_code == 400:
             return
         assert answer.status_code == 200
-        ((sent,),) = (each.deliveries for each in door.outbox.arrivals)
+        ((sent,),) = (deliveries_of(each) for each in door.outbox.arrivals)
         assert sent.body.count(b'"a":{') == min(depth - 1, 200)  # the names that Attentive makes use of
         assert Delivery.unpacked(sent.packed()).body == sent.body
 

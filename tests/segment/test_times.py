@@ -12,7 +12,8 @@ NOON: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 def moment(**times: Any) -> tuple[datetime, tuple[str, ...]]:
-    return occurred_at(parsed(track("x", **({"timestamp": None} | times))), NOW)
+    notes: list[str] = []
+    return occurred_at(parsed(track("x", **({"timestamp": None} | times))), NOW, notes), tuple(notes)
 
 
 @pytest.mark.parametrize(

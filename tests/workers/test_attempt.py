@@ -13,7 +13,7 @@ from app.attentive.client import AttentiveClient, Reply
 from app.attentive.endpoints import ADD_TO_CART, BY_NAME, CUSTOM_EVENT, SUBSCRIBE, UNSUBSCRIBE
 from app.delivery.backlog import Entry, Lane, Settlement
 from app.delivery.consent import ConsentRules
-from app.delivery.delivery import Delivery
+from app.delivery.delivery import Delivery, to_ms
 from app.delivery.unknown import WhenUnknown, default_policy
 from app.metrics import DeliveryMetrics
 from workers.attempt import Attempts
@@ -43,8 +43,8 @@ async def attempted(endpoint: str, policy: WhenUnknown, *, in_client: bool = Tru
         priority=Priority.NORMAL,
         body=b'{"user":{"email":"jane@example.com"}}',
         event=b"{}",
-        received_at=NOW,
-        deadline=NOW + timedelta(hours=1),
+        received_ms=to_ms(NOW),
+        deadline_ms=to_ms(NOW + timedelta(hours=1)),
     )
     attentive = Attentive(in_client=in_client)
     metrics = DeliveryMetrics(CollectorRegistry())

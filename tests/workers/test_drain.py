@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from app.attentive.client import AttentiveClient, Reply
 from app.attentive.endpoints import Endpoint
 from app.config.destination import Destination
-from app.delivery.arrival import Arrival
+from app.delivery.arrival import Arrival, calls_of
 from app.delivery.backlog import Lane
 from app.delivery.books import read_books
 from app.delivery.connection import open_redis
@@ -97,7 +97,7 @@ async def accept(redis: ArqRedis) -> Counter[str]:
         delivery(message_id=name, body=orjson.dumps({"externalEventId": name}), deadline=later, fresh_until=later)
         for name in names
     ]
-    arrivals = [Arrival(each.event_key, each.message_id, b"{}", deliveries=(each,)) for each in waiting]
+    arrivals = [Arrival(each.event_key, each.message_id, b"{}", calls=calls_of([each])) for each in waiting]
     await Outbox(redis, wake=lambda *_: None, journal_entries=100).submit(ACCOUNT, arrivals)
     return Counter(names)
 
