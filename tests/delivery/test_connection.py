@@ -1,14 +1,16 @@
 """What is said of a Redis that cannot be used, or should not be used as it is."""
 
+import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
+import uvloop
 from redis import exceptions
 from redis.asyncio import Redis
 
 from app.config.values import BadSettings
-from app.delivery.connection import open_redis, why_unavailable
+from app.delivery.connection import Dedicated, open_redis, why_unavailable
 from app.main import warn_unless_durable
 
 Logged = list[MutableMapping[str, Any]]
@@ -61,3 +63,24 @@ async def test_a_redis_without_a_limit_is_warned_of(redis: Redis, logged: Logged
     await redis.config_set("maxmemory", "1gb")
     await warn_unless_durable(redis, required=True)
     assert len(logged) == 1
+
+
+@pytest.mark.parametrize(
+    "loop", [pytest.param(asyncio.new_event_loop, id="asyncio"), pytest.param(uvloop.new_event_loop, id="uvloop")]
+)
+def test_a_connection_whose_transport_is_gone_is_replaced(url: str, loop: Any) -> None:
+    """As the kernel leaves it that has told of a broken connection. Each loop has an error of its own for that."""
+
+    async def ask_again() -> list[list[Any]]:
+        redis = open_redis(url)
+        dedicated = Dedicated(redis)
+        answers = []
+        for _ in range(3):
+            answers.append(await asyncio.wait_for(dedicated.ask([("ECHO", "here")], lambda: None), 10))
+            dedicated._connection._writer.transport.abort()  # type: ignore[union-attr]
+            await asyncio.sleep(0)
+        await redis.aclose(close_connection_pool=True)
+        return answers
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert runner.run(ask_again()) == [[b"here"]] * 3
