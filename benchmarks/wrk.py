@@ -51,7 +51,7 @@ def load(port: int, requests: Requests, *, seconds: int, rate: float | None = No
     With a `rate` (requests per second), each pauses before its next one, for as long as makes about that many together.
     Raises BenchmarkFailed.
     """
-    run = str(uuid.uuid4())  # in ids as trackers make them: some 32 digits in a row would look like a card number
+    run = str(uuid.uuid4())  # with its dashes, as in trackers' ids: without, some would look like card numbers
     pause_ms = 0 if rate is None else max(1, round(requests.connections / rate * 1000))
     with tempfile.NamedTemporaryFile(prefix="benchmark-") as file:
         file.write(requests.lines)

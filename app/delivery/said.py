@@ -22,7 +22,6 @@ _PARTS: Final = {  # of a body: who it is, what is said
     USER_ATTRIBUTES.name: ("identifiers", "attributes"),
     CUSTOM_ATTRIBUTES.name: ("user", "properties"),
 }
-_REPEATABLE: Final = frozenset({IDENTITY.name, *_PARTS, SUBSCRIBE.name, UNSUBSCRIBE.name})
 _CONSENT_TO: Final = ("signUpSourceId", "locale", "subscriptionType", "subscriptions")
 
 
@@ -36,8 +35,6 @@ class Said(NamedTuple):
 
 def said(endpoint: str, body: bytes) -> Said | None:
     """What is remembered of this call; None for calls that say something new each time."""
-    if endpoint not in _REPEATABLE:
-        return None
     if endpoint == IDENTITY.name:
         return Said((_person(endpoint, orjson.loads(body)),), _digest(body, _BYTES))
     if parts := _PARTS.get(endpoint):
@@ -45,10 +42,12 @@ def said(endpoint: str, body: bytes) -> Said | None:
         person, facts = (content.get(part) for part in parts)
         digest = _digest(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS), _BYTES)
         return Said((_person(endpoint, person or {}),), digest)
-    content = orjson.loads(body)
-    contacts = tuple(f"consent:{who(kind, value)}" for kind, value in content["user"].items())
-    what = {name: content[name] for name in _CONSENT_TO if name in content}
-    return Said(contacts, _digest(orjson.dumps([endpoint, what]), _BYTES), is_consent=True)
+    if endpoint in (SUBSCRIBE.name, UNSUBSCRIBE.name):
+        content = orjson.loads(body)
+        contacts = tuple(f"consent:{who(kind, value)}" for kind, value in content["user"].items())
+        what = {name: content[name] for name in _CONSENT_TO if name in content}
+        return Said(contacts, _digest(orjson.dumps([endpoint, what]), _BYTES), is_consent=True)
+    return None
 
 
 def who(kind: str, value: Any) -> str:

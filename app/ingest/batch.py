@@ -26,28 +26,30 @@ class _Envelope(msgspec.Struct):
     integrations: msgspec.Raw = _ABSENT
 
 
-_OPENED: Final = msgspec.json.Decoder(_Envelope).decode
-_AROUND: Final = ("writeKey", "sentAt", "context", "integrations")
+_ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
 
 
 def content_of(path: TrackingPath, body: bytes) -> Any:
-    """The value of a body, where it is a batch with events that `decoded` is for. Raises Refused."""
-    if path.type is None:
-        try:
-            envelope = _OPENED(body)
-        except (msgspec.MsgspecError, RecursionError):
-            pass  # no batch, or one that is not quite JSON: the parser knows what to do with it, or what to say
-        else:
-            if envelope.batch is not None:
-                around = ((name, getattr(envelope, name)) for name in _AROUND)
-                known = {name: parse_part(memoryview(part), name) for name, part in around if part}
-                return {"batch": envelope.batch, **known}
-    return parse_json(body)
+    """The value of a body; the events of a batch may still be JSON, which `decoded` is for. Raises Refused."""
+    envelope = _opened(body) if path.type is None else None
+    if envelope is None or envelope.batch is None:
+        return parse_json(body)
+    around = msgspec.structs.asdict(envelope)
+    batch = around.pop("batch")
+    return {"batch": batch, **{name: parse_part(memoryview(part), name) for name, part in around.items() if part}}
 
 
-def decoded(part: Any) -> Any:
-    """The value of a part of what `content_of` gave. Raises Refused."""
-    return parse_part(memoryview(part), "event") if type(part) is msgspec.Raw else part
+def _opened(body: bytes) -> _Envelope | None:
+    """None for what is no batch or not quite JSON: the parser knows what to do with it, or what to say."""
+    try:
+        return _ENVELOPE.decode(body)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def decoded(event: Any) -> Any:
+    """The value of an event of `content_of`. Raises Refused."""
+    return parse_part(memoryview(event), "event") if type(event) is msgspec.Raw else event
 
 
 def events_in(path: TrackingPath, content: Any, *, most: int) -> list[Any]:

@@ -201,7 +201,7 @@ class TrackingRoutes:
         shared = Shared(content, events)
         spare_bytes = min(shared.bytes, self.limits.event_bytes)
         for index, event in enumerate(events):
-            events[index] = None  # given back once it is judged: a hundred of them would fill the processor's caches
+            events[index] = None  # given back once it is judged, where all were decoded at once: see _Envelope
             try:
                 self._take(batch, shared.lent_to(decoded(event)), spare_bytes=spare_bytes)
             except Refused as refusal:

@@ -1,7 +1,7 @@
 """One rule applied to one event: the call, with what all calls to that kind of endpoint share."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from app.attentive.call import AttentiveCall
 from app.attentive.endpoints import CUSTOM_ATTRIBUTES, IDENTITY, USER_ATTRIBUTES
@@ -26,11 +26,15 @@ def apply_rule(
 
     What was left out or mended is appended to `notes`. Raises Unmappable.
     """
-    about_person = _ABOUT_PEOPLE.get(rule.endpoint.name)
-    if about_person is not None:
-        body = about_person(event, identity, guard, notes)
-    else:
-        body = _event_body(rule, event, identity, occurred_at, notes)
+    match rule.endpoint.name:
+        case IDENTITY.name:
+            body = identity_link(identity)
+        case USER_ATTRIBUTES.name:
+            body = _user_attributes_body(event, identity, guard, notes)
+        case CUSTOM_ATTRIBUTES.name:
+            body = _custom_attributes_body(event, identity, guard, notes)
+        case _:
+            body = _event_body(rule, event, identity, occurred_at, notes)
     return None if body is None else AttentiveCall(rule.endpoint, body, rule.priority)
 
 
@@ -48,12 +52,6 @@ def _event_body(
     return body
 
 
-def _identity_body(
-    _event: SegmentEvent, identity: Identity, _guard: AttributeGuard, _notes: list[str]
-) -> dict[str, Any] | None:
-    return identity_link(identity)
-
-
 def _user_attributes_body(
     event: SegmentEvent, identity: Identity, guard: AttributeGuard, notes: list[str]
 ) -> dict[str, Any] | None:
@@ -68,10 +66,3 @@ def _custom_attributes_body(
         return None
     properties = custom_attributes(event.traits, guard, notes)
     return None if properties is None else {"user": user, "properties": properties}
-
-
-_ABOUT_PEOPLE: Final = {  # bodies that are no matter of the row
-    IDENTITY.name: _identity_body,
-    USER_ATTRIBUTES.name: _user_attributes_body,
-    CUSTOM_ATTRIBUTES.name: _custom_attributes_body,
-}

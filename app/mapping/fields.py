@@ -73,9 +73,7 @@ class FirstOf:
         """Text, never blank, or ABSENT."""
         here = scope.here
         for name in self.names:
-            value = here.get(name)
-            text = value.strip() if type(value) is str else to_text(value)
-            if text:
+            if (text := to_text(here.get(name))) is not None:
                 return text
         return ABSENT
 
