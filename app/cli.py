@@ -1,137 +1,155 @@
-"""The `attentive-gateway` command."""
+"""The `attentive-gateway` command: its subcommands and their modules. A module is imported when its command runs."""
 
-import asyncio
-import signal
 import sys
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-import structlog
 import typer
-import uvicorn
 
 from app import __version__
-from app.commands import (
-    attributes,
-    dead_letters,
-    destinations,
-    forget,
-    mapping,
-    openapi,
-    run,
-    settings,
-    trace,
-    unknown_outcomes,
-)
-from app.commands.common import fail
-from app.config.values import BadSettings
-from app.logs import set_up_logging
-from app.main import check_redis
-from app.reload import ignore_hang_ups
-from app.sandbox.keys import DEFAULT_KEY
-from app.server import UVICORN, supervise
-from app.settings import load_settings
-
-log = structlog.get_logger()
+from app.commands.on_demand import Deferred, on_demand
+from app.config.bad_settings import BadSettings
 
 RUN: Final = "Run it"
-CARE: Final = "Look after it"
+CARE: Final = "Operate it"
 
-cli = typer.Typer(
+COMMANDS: Final = {
+    "run": Deferred(
+        "app.commands.run",
+        "run",
+        "Start Redis, gateway, worker, console and, if no API token is set, a sandbox; show sample events on their "
+        "way.",
+        RUN,
+    ),
+    "serve": Deferred(
+        "app.commands.serve",
+        "serve",
+        "Run the HTTP gateway alone. All its settings are variables: see `attentive-gateway settings`.",
+        RUN,
+    ),
+    "worker": Deferred("app.commands.worker", "worker", "Run one worker alone: it sends calls to Attentive.", RUN),
+    "console": Deferred(
+        "app.commands.console",
+        "console",
+        "Serve the console: web pages on which operators see what happens and act. Needs Redis and nothing else.",
+        RUN,
+    ),
+    "sandbox": Deferred(
+        "app.commands.sandbox",
+        "sandbox",
+        "Run a model of Attentive's API. It contacts no other system. Its control panel is at /_sandbox/.",
+        RUN,
+    ),
+    "openapi": Deferred("app.commands.openapi", "openapi", "Print the API description, openapi/gateway.yaml."),
+    "trace": Deferred(
+        "app.commands.trace",
+        "trace",
+        "Show what happened to one event: what was received, what was decided and why, each call and each answer.",
+        CARE,
+    ),
+    "events": Deferred(
+        "app.commands.events",
+        "commands",
+        "Find events and the calls that they became, and follow them live.",
+        CARE,
+    ),
+    "alerts": Deferred(
+        "app.commands.alerts",
+        "commands",
+        "Show alerts, their rules, channels and history, and mute them.",
+        CARE,
+    ),
+    "slo": Deferred(
+        "app.commands.slo",
+        "slo",
+        "Show how many calls are sent in time, and how much of the error budget is left.",
+        CARE,
+    ),
+    "simulate": Deferred(
+        "app.commands.simulate",
+        "simulate",
+        "Simulate bursts and outages: backlogs, waits, missed journeys, the size of Redis and the number of processes.",
+        CARE,
+    ),
+    "forget": Deferred(
+        "app.commands.forget",
+        "forget",
+        "Erase a person from profiles, lanes, retries, dead letters and the journal, and from Attentive if configured.",
+        CARE,
+    ),
+    "settings": Deferred(
+        "app.commands.settings",
+        "settings",
+        "Show every setting with its current value. Secrets are hidden.",
+        CARE,
+    ),
+    "dead-letters": Deferred(
+        "app.commands.dead_letters",
+        "commands",
+        "Inspect events and calls that could not be delivered. Correct, replay or delete them.",
+        CARE,
+    ),
+    "unknown-outcomes": Deferred(
+        "app.commands.unknown_outcomes",
+        "commands",
+        "Review calls that Attentive may or may not have processed.",
+        CARE,
+    ),
+    "attributes": Deferred(
+        "app.commands.attributes",
+        "commands",
+        "List and forget the custom attributes of Attentive accounts.",
+        CARE,
+    ),
+    "identities": Deferred("app.commands.identities", "commands", "Inspect how people are identified.", CARE),
+    "receipts": Deferred(
+        "app.commands.forget",
+        "receipts",
+        "Show the receipts of erasures. No receipt identifies the person.",
+        CARE,
+    ),
+    "refusals": Deferred(
+        "app.commands.refusals", "commands", "List requests and events that the intake refused.", CARE
+    ),
+    "destinations": Deferred(
+        "app.commands.destinations",
+        "commands",
+        "Inspect and manage the Attentive accounts that events go to.",
+        CARE,
+    ),
+    "sync": Deferred(
+        "app.commands.sync",
+        "commands",
+        "Send the rows of files and databases to Attentive: only what is new, and with a report on every row.",
+        CARE,
+    ),
+    "users": Deferred("app.commands.console", "users", "Manage the users of the console.", CARE),
+    "mapping": Deferred("app.commands.mapping", "commands", "Show, check and test how events are mapped.", CARE),
+}
+
+cli = on_demand(
+    COMMANDS,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,  # they could hold personal data
     help="Segment-style events in, Attentive calls out.",
 )
-cli.command(rich_help_panel=RUN)(run.run)
-cli.command(rich_help_panel=CARE)(trace.trace)
-cli.command(rich_help_panel=CARE)(forget.forget)
-cli.command(rich_help_panel=CARE)(settings.settings)
-cli.command(hidden=True)(openapi.openapi)
-cli.add_typer(dead_letters.commands, name="dead-letters", rich_help_panel=CARE)
-cli.add_typer(unknown_outcomes.commands, name="unknown-outcomes", rich_help_panel=CARE)
-cli.add_typer(attributes.commands, name="attributes", rich_help_panel=CARE)
-cli.add_typer(forget.receipts, name="receipts", rich_help_panel=CARE)
-cli.add_typer(destinations.commands, name="destinations", rich_help_panel=CARE)
-cli.add_typer(mapping.commands, name="mapping", rich_help_panel=CARE)
 
 
 @cli.callback(invoke_without_command=True)
-def top(version: Annotated[bool, typer.Option("--version", help="print the version and stop")] = False) -> None:
+def top(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     """Segment-style events in, Attentive calls out."""
     if version:
         typer.echo(f"attentive-gateway {__version__}")
         raise typer.Exit
 
 
-@cli.command(rich_help_panel=RUN)
-def serve(
-    host: Annotated[str | None, typer.Option(help="address to listen on [GATEWAY_HOST]")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="port to listen on [GATEWAY_PORT]")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="processes")] = 1,
-) -> None:
-    """Run the HTTP gateway alone. All its settings are variables: see `attentive-gateway settings`."""
-    ignore_hang_ups()
-    ours = load_settings()
-    ours.topology()  # a mistake is said here once, not by every process
-    set_up_logging(ours.log_level, ours.log_format, component="gateway")
-    if ours.require_durable_redis:
-        asyncio.run(check_redis(ours))
-    address = f"{host or ours.host}:{ours.port if port is None else port}"
-    log.info("gateway.starting", address=address, processes=workers)
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn stops on it, then raises it again: we leave with 0
-    options: dict[str, Any] = {
-        "host": host or ours.host,
-        "port": ours.port if port is None else port,
-        "workers": workers,
-        "factory": True,
-        **UVICORN,
-    }
-    if workers == 1:
-        uvicorn.run("app.main:app_from_environment", **options)
-    else:
-        supervise(uvicorn.Config("app.main:app_from_environment", **options))
-
-
-@cli.command(rich_help_panel=RUN)
-def worker() -> None:
-    """Run one worker alone: it sends what waits to Attentive.
-
-    All its settings are variables: see `attentive-gateway settings`. Its health and metrics are pages of
-    GATEWAY_WORKER_HOST and GATEWAY_WORKER_PORT.
-    """
-    from workers.worker import main as run_worker  # its imports are not needed by the other commands
-
-    run_worker()
-
-
-@cli.command(rich_help_panel=RUN)
-def sandbox(
-    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="port to listen on; 0: any")] = 8090,
-    token: Annotated[str, typer.Option(help="API key with all scopes")] = DEFAULT_KEY.token,
-    unlimited: Annotated[bool, typer.Option("--unlimited", help="no rate limits")] = False,
-    latency_ms: Annotated[str | None, typer.Option(metavar="MIN:MAX", help="answer after MIN to MAX ms")] = None,
-    summary_only: Annotated[bool, typer.Option("--summary-only", help="count calls and keep none")] = False,
-) -> None:
-    """Run a model of Attentive's API. It sends nothing anywhere; its control panel is at /_sandbox/."""
-    from app.sandbox.__main__ import main as run_sandbox
-
-    arguments = ["--host", host, "--port", str(port), "--token", token]
-    arguments += ["--unlimited"] if unlimited else []
-    arguments += ["--latency-ms", latency_ms] if latency_ms else []
-    arguments += ["--summary-only"] if summary_only else []
-    raise typer.Exit(run_sandbox(arguments))
-
-
 def main() -> None:
-    """Run the command line; a bad setting ends it with one line."""
+    """Run the command line. A bad setting ends it with a one-line message."""
     try:
         cli()
     except BadSettings as problem:
-        try:
-            fail(str(problem))
-        except typer.Exit:
-            sys.exit(2)
+        typer.secho(f"attentive-gateway: {str(problem).removesuffix('.')}.", fg="red", err=True)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,121 +1,146 @@
-"""What only Redis knows, as metrics: books, lanes, holds, and Redis itself. The same whichever process is asked."""
+"""Metrics that only Redis knows: counters, lanes, holds, and Redis itself. All processes report equal values."""
 
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from prometheus_client.core import Metric
-from redis.asyncio import Redis
-
-from app import metrics
 from app.delivery.attributes import read_attributes
-from app.delivery.backlog import LaneDepth
-from app.delivery.books import read_books
-from app.delivery.dead_letters import Shelf
-from app.delivery.deletions import count_open
-from app.delivery.keys import STREAMS
-from app.delivery.memory import count_people
+from app.delivery.backlog import LaneDepth, source_backlogs
+from app.delivery.counters import read_counters
+from app.delivery.dead_letter import DeadLetterQueue
+from app.delivery.event_keys import read_event_keys
+from app.delivery.lag import Objectives, read_lag
+from app.delivery.objectives import Verdict, Window, burn_rate
 from app.delivery.pressure import read_memory
+from app.delivery.queue_age import oldest_receipts
 from app.delivery.retention import Retention, read_kept
-from app.delivery.waiting import oldest_receipts
+from app.delivery.token_app import read_apps
 from app.delivery.workload import LaneWork, seconds_of_work
+from app.erasure.requests import count_open
 from app.masking import mask_text
+from app.metrics import Family, Readings
+from app.profiles.lookup import count_people
+from app.store.connection import Redis
+from app.store.keys import STREAMS
 
 
-async def book_families(redis: Redis, destinations: Sequence[str]) -> list[Metric]:
-    """How many events came in, and how they ended. Raises RedisError."""
-    received, replayed, ended, waiting = metrics.events_family()
-    unchanged, unknown, let_go = metrics.unchanged_family(), metrics.unknown_family(), metrics.let_go_family()
-    attributes, left_out = metrics.attributes_family()
-    large, joins = metrics.large_family(), metrics.joins_family()
+async def read_counts(page: Readings, redis: Redis, destinations: Sequence[str]) -> None:
+    """The numbers of events received and ended, and of their calls. Raises StoreError."""
     known = await read_attributes(redis, destinations)
-    for books in await read_books(redis, destinations):
-        labels = [books.destination]
-        received.add_metric(labels, books.received)
-        replayed.add_metric(labels, books.replayed)
-        ended.add_metric([*labels, "delivered", ""], books.delivered)
-        for reason, number in books.dropped.items():
-            ended.add_metric([*labels, "dropped", reason], number)
-        for reason, number in books.dead.items():
-            ended.add_metric([*labels, "dead_lettered", reason], number)
-        for reason, number in books.unknown.items():
-            ended.add_metric([*labels, "unknown", reason], number)
-        for (endpoint, then), number in books.unknown_calls.items():
-            unknown.add_metric([*labels, endpoint, then], number)
-        waiting.add_metric(labels, books.waiting)
-        unchanged.add_metric(labels, books.unchanged)
-        for shelf_and_why, number in books.let_go.items():
-            let_go.add_metric([*labels, *shelf_and_why], number)
-        attributes.add_metric(labels, len(known[books.destination]))
-        for what, number in books.left_out.items():
-            reason, _, name = what.partition(":")
-            left_out.add_metric([*labels, reason, mask_text(name)], number)
-        for endpoint, number in books.large.items():
-            large.add_metric([*labels, endpoint], number)
-        for (source, verdict), number in books.joins.items():
-            joins.add_metric([*labels, source, verdict], number)
-    return [received, replayed, ended, waiting, unchanged, unknown, let_go, attributes, left_out, large, joins]
+    for counters in await read_counters(redis, destinations):
+        name = counters.destination
+        page.add(Family.RECEIVED, counters.received, name)
+        page.add(Family.REPLAYED, counters.replayed, name)
+        page.add(Family.ENDED, counters.delivered, name, "delivered", "")
+        for ending, reasons in (("dropped", counters.dropped), ("dead_lettered", counters.dead)):
+            for reason, number in reasons.items():
+                page.add(Family.ENDED, number, name, ending, reason)
+        for resolution, number in counters.unknown.items():
+            page.add(Family.ENDED, number, name, "unknown", resolution)
+        for endpoint_and_then, number in counters.unknown_calls.items():
+            page.add(Family.UNKNOWN, number, name, *endpoint_and_then)
+        page.add(Family.WAITING, counters.waiting, name)
+        page.add(Family.UNCHANGED, counters.unchanged, name)
+        for queue_and_why, number in counters.evicted.items():
+            page.add(Family.EVICTED, number, name, *queue_and_why)
+        for source, number in counters.journal_trimmed.items():
+            page.add(Family.JOURNAL_TRIMMED, number, name, source)
+        page.add(Family.ATTRIBUTES, len(known[name]), name)
+        for reason_and_attribute, number in _masked(counters.left_out).items():
+            page.add(Family.LEFT_OUT, number, name, *reason_and_attribute)
+        for endpoint, number in counters.large.items():
+            page.add(Family.LARGE, number, name, endpoint)
+        for cause in ("arrived", "waited"):
+            page.add(Family.MISSED, counters.missed.get(cause, 0), name, cause)
+        for source_and_verdict, number in counters.merges.items():
+            page.add(Family.MERGES, number, name, *source_and_verdict)
 
 
-async def letter_families(redis: Redis, destinations: Sequence[str], retention: Retention) -> list[Metric]:
-    """What waits for an operator, since when, and how near it is to what is kept at the most. Raises RedisError."""
-    letters, review = metrics.kept_family()
-    oldest, fill = metrics.retention_family()
+async def read_growth(page: Readings, redis: Redis, destinations: Sequence[str]) -> None:
+    """The growth of accounts towards Attentive's limits, and whether the app changed. Raises StoreError."""
+    keys, apps = await read_event_keys(redis, destinations), await read_apps(redis, destinations)
+    for counters in await read_counters(redis, destinations):
+        name = counters.destination
+        app = apps.get(name)
+        page.add(Family.EVENT_KEYS, max(keys[name].values(), default=0), name)
+        page.add(Family.LONG_URLS, counters.long_urls, name)
+        page.add(Family.APP_CHANGED, app is not None and app.found is not None, name)
+
+
+def _masked(left_out: Mapping[str, int]) -> Counter[tuple[str, str]]:
+    """Left-out values by reason and masked attribute. Names that are equal once masked count as one series."""
+    totals: Counter[tuple[str, str]] = Counter()
+    for what, number in left_out.items():
+        reason, _, name = what.partition(":")
+        totals[reason, mask_text(name)] += number
+    return totals
+
+
+async def read_dead_letters(page: Readings, redis: Redis, destinations: Sequence[str], retention: Retention) -> None:
+    """Dead letters and calls in review: number, age, and used limits. Raises StoreError."""
     for kept in await read_kept(redis, destinations):
-        where = [kept.destination, kept.shelf]
-        (letters if kept.shelf is Shelf.DEAD else review).add_metric([kept.destination], kept.letters)
-        oldest.add_metric(where, kept.oldest.total_seconds())
-        fill.add_metric(where, kept.fill(retention))
-    return [letters, review, oldest, fill]
+        queue = Family.DEAD_LETTERS if kept.queue is DeadLetterQueue.DEAD else Family.IN_REVIEW
+        page.add(queue, kept.dead_letters, kept.destination)
+        where = (kept.destination, kept.queue)
+        page.add(Family.OLDEST_DEAD_LETTER, kept.oldest.total_seconds(), *where)
+        page.add(Family.DEAD_LETTERS_FILL, kept.fill(retention), *where)
+        for source, share in kept.shares.items():
+            page.add(Family.DEAD_LETTERS_SIZE, share.bytes, *where, source)
 
 
-async def deletion_families(redis: Redis, destinations: Sequence[str]) -> list[Metric]:
-    """How many people were to be forgotten, and how far that is. Raises RedisError."""
-    begun, still_open = metrics.deletions_family()
-    for books in await read_books(redis, destinations):
+async def read_erasures(page: Readings, redis: Redis, destinations: Sequence[str]) -> None:
+    """Erasures by state, and those in progress. Raises StoreError."""
+    for counters in await read_counters(redis, destinations):
         for state in ("begun", "done", "incomplete"):
-            begun.add_metric([books.destination, state], books.deletions.get(state, 0))
+            page.add(Family.ERASURES, counters.erasures.get(state, 0), counters.destination, state)
     for destination, number in zip(destinations, await count_open(redis, destinations), strict=True):
-        still_open.add_metric([destination], number)
-    return [begun, still_open]
+        page.add(Family.ERASURES_OPEN, number, destination)
 
 
-async def people_family(redis: Redis, memories: Mapping[tuple[str, str], timedelta]) -> Metric:
-    """How many ids memory knows. `memories`: destination and source, and how long is remembered. Raises RedisError."""
-    family = metrics.people_family()
-    counts = await count_people(redis, memories)
-    for where, count in zip(memories, counts, strict=True):
-        family.add_metric(list(where), count)
-    return family
+async def read_lags(page: Readings, redis: Redis, objectives: Mapping[str, Objectives]) -> None:
+    """How calls do against the objective for lag. Raises StoreError."""
+    for report in await read_lag(redis, objectives, now_s=time.time()):
+        where = (report.destination, report.priority.name.lower())
+        for verdict in Verdict:
+            page.add(Family.LAG_CALLS, getattr(report.total, verdict), *where, verdict)
+        for window in Window:
+            page.add(Family.LAG_BURN, burn_rate(*report.windows[window], report.objective), *where, window)
+        page.add(Family.LAG_OBJECTIVE, report.objective.share, *where)
 
 
-async def lane_families(
-    redis: Redis, depths: Sequence[LaneDepth], work: Sequence[LaneWork], one_worker: float
-) -> list[Metric]:
-    """What waits in the lanes, since when, what is held, and how much work all that is. Raises RedisError."""
-    depth, oldest, rate = metrics.depth_family(), metrics.oldest_family(), metrics.rate_family()
-    held, sendable = metrics.held_family(), metrics.sendable_family()
+async def read_people(page: Readings, redis: Redis, lives: Mapping[tuple[str, str], timedelta]) -> None:
+    """The number of IDs with a stored profile. `lives` maps destination and source to the expiry. Raises StoreError."""
+    for where, count in zip(lives, await count_people(redis, lives), strict=True):
+        page.add(Family.PROFILES, count, *where)
+
+
+async def read_lanes(
+    page: Readings, redis: Redis, depths: Sequence[LaneDepth], work: Sequence[LaneWork], one_worker: float
+) -> None:
+    """The lanes: depth, age, holds, and the resulting work. Raises StoreError."""
     since, now = await oldest_receipts(redis, depths), datetime.now(UTC)
-    for lane in depths:
-        where = [lane.lane.destination, lane.lane.endpoint]
-        for priority, count in zip(STREAMS, lane.by_stream, strict=True):
-            depth.add_metric([*where, priority], count)
-        depth.add_metric([*where, "retry"], lane.retries)
-        oldest.add_metric(where, max(0.0, (now - since.get(lane.lane, now)).total_seconds()))
+    for depth in depths:
+        where = (depth.lane.destination, depth.lane.endpoint)
+        for priority, count in zip((*STREAMS, "retry"), (*depth.by_stream, depth.retries), strict=True):
+            page.add(Family.DEPTH, count, *where, priority)
+        waited = now - since.get(depth.lane, now)
+        page.add(Family.OLDEST_WAITING, max(0.0, waited.total_seconds()), *where)
     by_destination: dict[str, list[LaneWork]] = {}
     for each in work:
-        rate.add_metric([each.lane.destination, each.lane.endpoint], each.rate)
-        held.add_metric([each.lane.destination, each.lane.endpoint], each.held)
+        page.add(Family.RATE, each.rate, each.lane.destination, each.lane.endpoint)
+        page.add(Family.HELD, each.held, each.lane.destination, each.lane.endpoint)
         by_destination.setdefault(each.lane.destination, []).append(each)
     for destination, lanes in by_destination.items():
-        held.add_metric([destination, ""], lanes[0].destination_held)
-        sendable.add_metric([destination], seconds_of_work(lanes, one_worker=one_worker))
-    return [depth, oldest, rate, held, sendable]
+        page.add(Family.HELD, lanes[0].destination_held, destination, "")
+        page.add(Family.SENDABLE_WORK, seconds_of_work(lanes, one_worker=one_worker), destination)
+    for destination, sources in (await source_backlogs(redis, list(by_destination))).items():
+        for source, waiting in sources.items():
+            page.add(Family.SOURCE_BACKLOG, waiting.calls, destination, source)
 
 
-async def redis_families(redis: Redis) -> list[Metric]:
-    """How full Redis is. Raises RedisError."""
+async def read_redis(page: Readings, redis: Redis) -> None:
+    """Redis's memory. Raises StoreError."""
     memory = await read_memory(redis)
-    used, most = metrics.redis_memory_family()
-    used.add_metric([], memory.used_bytes)
-    most.add_metric([], memory.max_bytes)
-    return [used, most]
+    page.add(Family.REDIS_MEMORY_USED, memory.used_bytes)
+    page.add(Family.REDIS_MEMORY_MAX, memory.max_bytes)

@@ -1,16 +1,20 @@
-"""Logging: structlog everywhere, JSON when not on a terminal, and nothing in it that names a person or is a secret."""
+"""Logging with structlog: JSON unless on a terminal, without personal data and secrets."""
 
 import logging
 import sys
-from collections.abc import MutableMapping
-from typing import Any
+import traceback
+from collections.abc import Iterator, MutableMapping
+from typing import Any, Final
 
 import structlog
 
 from app.masking import mask_text
 
+# Modules of errors that the operating system or the network reports. Other libraries derive errors from OSError too,
+# whose messages contain what they were given: smtplib recipients and replies, gzip the first bytes of a body.
+_OF_THE_SYSTEM: Final = frozenset({"builtins", "socket", "ssl"})
 _QUIET = {
-    "arq": logging.WARNING,  # it prints job arguments and a line per job
+    "arq": logging.WARNING,  # it logs job arguments and a line per job
     "uvicorn.access": logging.WARNING,
     "uvicorn.error": logging.WARNING,
     "httpx": logging.WARNING,
@@ -19,13 +23,13 @@ _QUIET = {
 
 
 def set_up_logging(level: str = "INFO", style: str = "auto", *, component: str) -> None:
-    """Send every log line, ours and our libraries', to standard error. `component` says which process speaks."""
+    """Send every log line, ours and our libraries', to standard error. `component` names the process in each line."""
     console = style == "console" or (style == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(_places),
         _mask,
     ]
     renderer: structlog.typing.Processor = (
@@ -60,8 +64,33 @@ def set_up_logging(level: str = "INFO", style: str = "auto", *, component: str) 
         logger.setLevel(max(least, root.level))
 
 
+def _places(exc_info: Any) -> str:
+    """A traceback without the messages of its exceptions and without values, which may contain personal data.
+
+    The message of an error of the operating system stays: it names a file, an address or a limit.
+    """
+    _, error, _ = exc_info
+    return "\n".join(_places_of(error, set()))
+
+
+def _places_of(error: BaseException, seen: set[int]) -> Iterator[str]:
+    seen.add(id(error))
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None and id(before) not in seen:
+        yield from _places_of(before, seen)
+        yield "\nwhich led to:\n" if error.__cause__ is None else "\nwhich caused:\n"
+    yield "Traceback (most recent call last):"
+    yield "".join(traceback.format_tb(error.__traceback__)).rstrip()
+    name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    own = isinstance(error, OSError) and type(error).__module__ in _OF_THE_SYSTEM
+    yield f"{name}: {error}" if own else name
+    for each in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+        if id(each) not in seen:
+            yield from _places_of(each, seen)
+
+
 def _mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The last line of defence: no text leaves with an e-mail address or a phone number in it."""
+    """The last line of defence: masks every e-mail address and phone number in the text."""
     for key, value in event.items():
         if key != "timestamp":
             event[key] = _masked(value)

@@ -1,64 +1,57 @@
-"""create_app(): the one place that sees everything in `app`, builds it once, and wires it together."""
+"""create_app(): the only function that sees everything in `app`. It builds the parts and connects them."""
 
-import gc
-import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, cast
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.types import ASGIApp
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import __version__
-from app.config.topology import Topology
-from app.config.values import BadSettings
+from app.config.topology import Loaded, Topology
 from app.delivery.attributes import KnownAttributes
-from app.delivery.backlog import calls_waiting
-from app.delivery.connection import check_durability, open_redis, why_unavailable
-from app.delivery.memory import Recall
-from app.delivery.outbox import Outbox
 from app.delivery.pressure import PressureGauge
-from app.delivery.wake import Waker
-from app.delivery.watch import watching
-from app.health import Observed, health_router
-from app.ingest.admission import Admission, Ceilings
+from app.delivery.wakeup import Waker
+from app.health import Observed, probes_router
+from app.identity.recent import FORGOTTEN_AFTER_S, forget_recent
 from app.ingest.auth import WriteKeys
-from app.ingest.cors import Cors
+from app.ingest.connection import ConnectionLimits
+from app.ingest.cors import Cors, CorsPolicy
 from app.ingest.documents import documents_router
+from app.ingest.exchange import Serve, Shortcut
+from app.ingest.limits import LimitMonitor
 from app.ingest.refusal import Refused
-from app.ingest.routes import Limits, TrackingRoutes
+from app.ingest.routes import TRACKING, CleanPath
 from app.logs import set_up_logging
-from app.metrics import ConfigMetrics, IngestMetrics
-from app.openapi import describe_tracking
-from app.reload import Reload, ignore_hang_ups
+from app.metrics import IngestMetrics
+from app.openapi import ABOUT, GatewayAPI
+from app.operators import operators_api, serving_operators
+from app.process import ignore_sighup, most_connections, repeating, tune_gc
 from app.settings import Settings, load_settings
-from app.topology import (
-    all_lanes,
-    all_memories,
-    all_origins,
-    all_paces,
-    all_senders,
-    all_warnings,
-    lanes_of,
-    rate_limits,
-    retention_of,
-)
+from app.store.connection import Redis, open_redis
+from app.store.errors import StoreError
+from app.store.polling import watching
+from app.wiring.durability import warn_unless_durable
+from app.wiring.gateway import all_origins, all_senders, all_warnings, outbox_of, rate_limits
+from app.wiring.intake import gateway_watch_of, intake_of, refusals_of
+from app.wiring.pages import observed
+from app.wiring.reloading import reload_of
+from app.wiring.shared import all_lanes
+from app.wiring.traces import Tracing, tracing_of
 
 log = structlog.get_logger()
 
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
 
 
 def create_app(settings: Settings) -> ASGIApp:
-    """The gateway's ASGI app. Redis is connected on first use, and looked at when the app starts.
+    """The gateway's ASGI app. It connects to Redis on first use, and checks Redis when the app starts.
 
     Raises BadSettings.
     """
@@ -67,12 +60,8 @@ def create_app(settings: Settings) -> ASGIApp:
     registry = CollectorRegistry()
     rate_limit = rate_limits()
     waker = Waker(redis)
-    outbox = Outbox(
-        redis,
-        wake=waker.hint,
-        journal_entries=settings.journal_entries,
-        replicas=settings.wait_for_replicas,
-    )
+    tracing = tracing_of(settings, registry, service="attentive-gateway")
+    outbox = outbox_of(settings, redis, waker, None if tracing is None else tracing.emit)
     gauge = PressureGauge(redis, lambda: all_lanes(reload.running.topology))
     attributes = KnownAttributes(redis, all_warnings(loaded.topology))
     write_keys = WriteKeys(all_senders(loaded.topology, rate_limit))
@@ -80,140 +69,122 @@ def create_app(settings: Settings) -> ASGIApp:
     def use(topology: Topology) -> None:
         senders, origins = all_senders(topology, rate_limit), all_origins(topology)
         write_keys.replace(senders)
-        gateway.replace(origins)
+        cors.replace(origins)
         attributes.replace(all_warnings(topology))
 
-    reload = Reload(
-        loaded,
-        load=settings.loaded_again,
-        use=use,
-        waiting=lambda names: calls_waiting(redis, lanes_of(names)),
-        metrics=ConfigMetrics(registry),
-    )
+    reload = reload_of(settings, loaded, redis, registry, use)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await warn_unless_durable(redis, required=False)
-        calm_garbage_collection()
-        started = {"destinations": len(loaded.topology.destinations), "config": loaded.sha256[:12]}
-        log.info("gateway.started", version=__version__, **started)
-        async with watching(gauge.look), watching(attributes.look), reload.watching():
-            yield
+    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        await _start(settings, loaded, redis, tracing)
+        async with (
+            serving_operators(operators_api(pages, api), settings.admin_host, settings.admin_port),
+            watching(gauge.look),
+            watching(attributes.look),
+            watching(refusals.flush),
+            watching(alerts.look),
+            reload.watching(),
+            repeating(forget_recent, every_s=FORGOTTEN_AFTER_S),
+        ):
+            yield {"shortcut": shortcut, "connection_limits": limits}
         await outbox.close()
+        with suppress(StoreError):
+            await refusals.flush()
         await waker.close()
-        await redis.aclose(close_connection_pool=True)
-        log.info("gateway.stopped")
+        await alerts.stop()
+        await _stop(redis, tracing)
 
-    observed = Observed(
+    pages = observed(settings, redis, registry, lambda: reload.running.topology)
+    metrics = IngestMetrics(registry)
+    monitor = LimitMonitor(metrics)
+    refusals = refusals_of(settings, redis, lambda: reload.running.topology)
+    alerts = gateway_watch_of(redis, reload, metrics)
+    limits = ConnectionLimits(most_connections(settings.max_connections), monitor)
+    intake = intake_of(
+        settings,
         redis,
-        lambda: all_paces(reload.running.topology),
-        registry,
-        settings.worker_calls_per_second,
-        retention_of(settings),
-        lambda: all_memories(reload.running.topology),
-    )
-    api = create_api(observed, write_keys, lifespan)
-    tracking = TrackingRoutes(
-        _behind_proxies(api),
+        tracing,
         write_keys=write_keys,
         outbox=outbox,
-        recall=Recall(redis),
-        admission=Admission(
-            Ceilings(settings.max_backlog_events, settings.max_backlog_bytes, settings.max_memory_share), gauge.now
-        ),
-        limits=Limits(settings.max_body_bytes, settings.max_event_bytes, settings.max_batch_events),
-        metrics=IngestMetrics(registry),
+        gauge=gauge,
+        metrics=metrics,
+        monitor=monitor,
         attributes=attributes,
+        refusals=refusals,
     )
-    gateway = Cors(tracking, origins=all_origins(loaded.topology))
-    return gateway
+    cors = CorsPolicy(all_origins(loaded.topology))
+    shortcut = Shortcut(cors.around(intake.serve), body_bytes=intake.limits.body_bytes)
+    api = create_api(intake.serve, shortcut, pages, write_keys, lifespan)
+    api.state.refusals = refusals
+    return Cors(api, cors)
 
 
-def create_api(observed: Observed, write_keys: WriteKeys, lifespan: Lifespan | None = None) -> FastAPI:
-    """All pages but the tracking routes, which it describes."""
-    api = FastAPI(
+async def _start(settings: Settings, loaded: Loaded, redis: Redis, tracing: Tracing | None) -> None:
+    await warn_unless_durable(redis, required=False, managed=settings.is_managed)
+    tune_gc()
+    started = {"destinations": len(loaded.topology.destinations), "config": loaded.sha256[:12]}
+    log.info("gateway.started", version=__version__, **started)
+    if tracing is not None:
+        tracing.start()
+
+
+async def _stop(redis: Redis, tracing: Tracing | None) -> None:
+    await redis.aclose(close_connection_pool=True)
+    if tracing is not None:
+        await tracing.stop()
+    log.info("gateway.stopped")
+
+
+def create_api(
+    serve: Serve, shortcut: Shortcut, observed: Observed, write_keys: WriteKeys, lifespan: Lifespan | None = None
+) -> FastAPI:
+    """Every path that the gateway serves. `serve` is the intake's method."""
+    api = GatewayAPI(
         title="attentive-gateway",
         version=__version__,
         summary="Segment-style events in, Attentive calls out.",
+        description=ABOUT,
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,  # see operators.py
         redirect_slashes=False,
-        exception_handlers={HTTPException: _refuse, Exception: _apologise},
+        middleware=[Middleware(CleanPath)],
+        exception_handlers={HTTPException: _refuse, Exception: _internal_error},
     )
-    api.include_router(health_router(observed))
+    api.state.serve, api.state.shortcut = serve, shortcut
+    api.router.routes.extend(TRACKING.routes)  # if included, each would be described again by the first request
     api.include_router(documents_router(write_keys))
-    describe_tracking(api)
+    api.include_router(probes_router(observed))
     return api
 
 
-def _behind_proxies(api: FastAPI) -> ASGIApp:
-    """The pages, told by a trusted proxy what it was asked for, as uvicorn does it for a whole app.
-
-    Trackers' settings say by which scheme to come back. The tracking routes ask for nothing of it, and save 2 µs.
-    """
-    trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
-    return cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, api), trusted_hosts=trusted))
-
-
-def calm_garbage_collection() -> None:
-    """Take what lives as long as the process out of the collector's rounds, which stalled all requests for 40 ms.
-
-    And let it look seldom: a request makes hundreds of short-lived objects that need no collector, and by default every
-    second request would set it off. Not too seldom: at 50,000 a worker had grown by 7.6 MiB after a million events,
-    at 10,000 by 6.0.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
-
-
 def app_from_environment() -> ASGIApp:
-    """What uvicorn calls in each of its processes."""
-    ignore_hang_ups()
+    """The app factory that uvicorn calls in each of its processes."""
+    ignore_sighup()
     settings = load_settings()
     set_up_logging(settings.log_level, settings.log_format, component="gateway")
     return create_app(settings)
 
 
-async def warn_unless_durable(redis: Redis, *, required: bool) -> None:
-    """Say loudly when this Redis may lose events. Raises BadSettings when `required` forbids that."""
-    try:
-        durability = await check_durability(redis)
-    except RedisError as failure:
-        reason, error = why_unavailable(failure), str(failure)[:200]
-        if required:
-            raise BadSettings(f"GATEWAY_REQUIRE_DURABLE_REDIS: Redis cannot be asked ({reason}: {error})") from None
-        log.error("redis.unreachable_at_start", reason=reason, error=error, hint="is GATEWAY_REDIS_URL right?")
-        return
-    for problem in durability.problems:
-        log.warning("redis.not_durable", problem=problem, version=durability.version)
-    if not durability.maxmemory:
-        log.warning("redis.no_maxmemory", hint="set it, so that events are refused before its machine is out of memory")
-    if durability.problems and required:
-        raise BadSettings("GATEWAY_REQUIRE_DURABLE_REDIS: Redis may lose events: " + "; ".join(durability.problems))
-
-
-async def check_redis(settings: Settings) -> None:
-    """The same check before the processes start, so that a refusal is one line. Raises BadSettings."""
-    redis = open_redis(settings.redis_url.get_secret_value())
-    try:
-        await warn_unless_durable(redis, required=settings.require_durable_redis)
-    finally:
-        await redis.aclose()
-
-
-async def _refuse(_request: Request, error: Exception) -> JSONResponse:
-    """Unknown paths and methods, in the body shape that trackers survive."""
+async def _refuse(request: Request, error: Exception) -> JSONResponse:
+    """Answer unknown paths and methods in the form that trackers expect."""
     assert isinstance(error, HTTPException)  # noqa: S101 - Starlette calls it with nothing else
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-    told = "there is nothing at this path; /docs tells what there is" if error.status_code == 404 else str(error.detail)
-    answer = _json(Refused(error.status_code, code, told))
+    message = (
+        "this path does not exist; docs/trackers.md lists the paths" if error.status_code == 404 else str(error.detail)
+    )
+    refusal = Refused(error.status_code, code, message)
+    if (refusals := getattr(request.app.state, "refusals", None)) is not None:
+        refusals.note(refusal, request.url.path)
+    answer = _json(refusal)
     answer.headers.update(error.headers or {})
     return answer
 
 
-async def _apologise(_request: Request, error: Exception) -> JSONResponse:
+async def _internal_error(_request: Request, error: Exception) -> JSONResponse:
     log.error("request.failed", error=type(error).__name__)
-    return _json(Refused(500, "internal_error", "the gateway failed to answer; its log says more"))
+    return _json(Refused(500, "internal_error", "the gateway failed to answer; see its log"))
 
 
 def _json(refusal: Refused) -> JSONResponse:

@@ -1,12 +1,11 @@
-"""A configuration that changes while a process runs: read again on SIGHUP and when its files change.
+"""Reloads the configuration of a running process, on SIGHUP and when its files change.
 
-What is good takes the place of what ran, in one step; requests under way finish with what they began with. What is bad
-changes nothing, and is told. A process keeps its environment, so variables are read again by a restart only.
+A valid configuration replaces the running one in one step; requests in progress finish with the old one. An invalid one
+changes nothing and is logged. A process keeps its environment, so changed variables need a restart.
 """
 
 import asyncio
 import contextlib
-import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
@@ -14,23 +13,26 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from redis.exceptions import RedisError
 
+from app.config.bad_settings import BadSettings
 from app.config.files import Stamp, stamp
 from app.config.topology import Loaded, Topology
-from app.config.values import BadSettings
-from app.delivery.connection import why_unavailable
 from app.metrics import ConfigMetrics
+from app.process import terminal_is_gone
+from app.store.connection import why_unavailable
+from app.store.errors import StoreError
+from app.tasks import end
 
 LOOK_EVERY_S: Final = 1.0
-AGAIN_AFTER_S: Final = 5.0  # a bad configuration may be mended in a file that it does not name: a secret that came late
-_HAD_TERMINAL: Final = os.isatty(0)
+AGAIN_AFTER_S: Final = (
+    5.0  # a bad configuration may be corrected in a file that it does not name: a secret that came late
+)
 
 log = structlog.get_logger()
 
 
 class Reload:
-    """One process's configuration: what runs, and what takes its place."""
+    """One process's configuration: the running one, and its replacement."""
 
     def __init__(
         self,
@@ -40,27 +42,35 @@ class Reload:
         use: Callable[[Topology], None],
         waiting: Callable[[Collection[str]], Awaitable[Mapping[str, int]]],
         metrics: ConfigMetrics,
+        share: Callable[[Loaded], Awaitable[None]] | None = None,
         look_every_s: float = LOOK_EVERY_S,
         again_after_s: float = AGAIN_AFTER_S,
     ) -> None:
-        """`load` raises BadSettings; `use` puts a topology in place without waiting for anything, or raises; `waiting`
-        says how many calls wait for some destinations, or raises RedisError.
+        """`load` raises BadSettings. `use` applies a topology without waiting, or raises. `waiting` counts calls that
+        wait for some destinations, or raises StoreError. `share` stores the running configuration for commands. If it
+        raises StoreError, it is called again.
         """
         self.running = running
         self._load = load
         self._use = use
         self._waiting = waiting
         self._metrics = metrics
-        self._gone: frozenset[str] = frozenset()  # destinations that ran once
+        self._share = share
+        self._shared: Loaded | None = None
+        self._gone: frozenset[str] = frozenset()  # destinations that were removed
         self._look_every_s, self._again_after_s = look_every_s, again_after_s
         self._seen: Mapping[Path, Stamp] = dict(running.files)
-        self._mistake = ""  # that keeps what was found last from being used
+        self._mistake = ""  # why the latest configuration is not used
         self._one_at_a_time = asyncio.Lock()
         metrics.runs(running.sha256)
 
+    def status(self) -> tuple[bool, list[str]]:
+        """Whether the configuration found last can be used, and which destinations have been removed."""
+        return not self._mistake, sorted(self._gone)
+
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Look at the files each second, and listen for SIGHUP, until the context ends."""
+        """Check the files every second, and handle SIGHUP, until the context ends."""
         loop = asyncio.get_running_loop()
         tasks: set[asyncio.Task[Any]] = {asyncio.create_task(self._watch())}
 
@@ -70,19 +80,17 @@ class Reload:
             else:
                 tasks.add(asyncio.create_task(self.reload("SIGHUP")))
 
-        with contextlib.suppress(ValueError, RuntimeError):  # signals are for the main thread
+        with contextlib.suppress(ValueError, RuntimeError):  # signals reach only the main thread
             loop.add_signal_handler(signal.SIGHUP, hung_up)
         try:
             yield
         finally:
             with contextlib.suppress(ValueError, RuntimeError):
                 loop.remove_signal_handler(signal.SIGHUP)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(*tasks)
 
     async def reload(self, why: str) -> bool:
-        """Read the configuration again, and use it if it is good: then True."""
+        """Read the configuration, and use it if it is valid. Returns whether it is."""
         async with self._one_at_a_time:
             self._seen = {file: stamp(file) for file in self._seen}
             try:
@@ -103,10 +111,10 @@ class Reload:
             return True
 
     async def _tell_who_is_gone(self) -> None:
-        """What waits for a destination that was removed stays where it is: somebody has to know of it."""
+        """Report the calls that wait for removed destinations, because they stay queued."""
         try:
             waiting = await self._waiting(self._gone) if self._gone else {}
-        except RedisError as failure:
+        except StoreError as failure:
             log.warning("config.removed_destinations_unknown", reason=why_unavailable(failure))
             return
         waiting = {name: calls for name, calls in waiting.items() if calls}
@@ -115,8 +123,19 @@ class Reload:
             hint = "they are kept, and sent once the destination is back in the file"
             log.error("config.destination_removed", destination=name, calls_waiting=calls, hint=hint)
 
+    async def _share_running(self) -> None:
+        """Store the running configuration once. If that fails, try again after the next check."""
+        running = self.running
+        if self._share is None or self._shared is running:
+            return
+        try:
+            await self._share(running)
+            self._shared = running
+        except StoreError as failure:
+            log.debug("config.not_shared", reason=why_unavailable(failure))
+
     def _keep(self, mistake: str) -> None:
-        """Tell what is wrong, once, and go on with what runs."""
+        """Log the mistake once, and keep the running configuration."""
         if mistake != self._mistake:
             self._metrics.failed()
             log.error("config.reload_failed", mistake=mistake, running=self.running.sha256[:12])
@@ -126,24 +145,15 @@ class Reload:
         changed: Mapping[Path, Stamp] | None = None
         failed_at = 0.0
         while True:
+            await self._share_running()
             await asyncio.sleep(self._look_every_s)
             now = {file: stamp(file) for file in self._seen}
             if now != self._seen:
-                if now == changed:  # the same twice: whoever writes it is done
+                if now == changed:  # unchanged since the last check: the write is complete
                     changed, failed_at = None, time.monotonic()
                     await self.reload("changed")
                 else:
                     changed = now
             elif self._mistake and time.monotonic() - failed_at > self._again_after_s:
                 failed_at = time.monotonic()
-                await self.reload("mended")
-
-
-def terminal_is_gone() -> bool:
-    """Whether this process had a terminal that was closed: its SIGHUP means the end, as it does for any program."""
-    return _HAD_TERMINAL and not os.isatty(0)
-
-
-def ignore_hang_ups() -> None:
-    """Until someone listens for SIGHUP, one that comes early must not end the process."""
-    signal.signal(signal.SIGHUP, lambda *_: None)
+                await self.reload("corrected")

@@ -1,4 +1,4 @@
-"""What every event passes through as: frozen values, made as cheaply as Python can."""
+"""The base of every value on the hot path: frozen, and created as cheaply as Python can."""
 
 from typing import Any, ClassVar, TypeVar
 
@@ -6,9 +6,9 @@ import msgspec
 
 
 class Value(msgspec.Struct, frozen=True, gc=False):
-    """A frozen value of the hot path: one of ten fields is made in 0.07 µs, where a frozen dataclass takes 1.1.
+    """A frozen value of the hot path: creating one with ten fields takes 0.07 µs, a frozen dataclass 1.1.
 
-    The garbage collector never visits one, for none can be part of a cycle: they hold JSON and each other.
+    The garbage collector never visits it, because it cannot be part of a cycle: it holds JSON and other values.
     """
 
     personal: ClassVar[frozenset[str]] = frozenset()  # fields that its repr leaves out: tracebacks name no person
@@ -22,5 +22,5 @@ V = TypeVar("V", bound=Value)
 
 
 def changed(value: V, **fields: Any) -> V:
-    """The same value but for these fields."""
+    """A copy of the value with these fields changed."""
     return msgspec.structs.replace(value, **fields)

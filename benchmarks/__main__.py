@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from app.embedded import NoRedis
-from benchmarks import door, memory, road
+from benchmarks import intake, memory, road
 from benchmarks.event import CONNECTIONS
 from benchmarks.failure import BenchmarkFailed
 from benchmarks.machine import machine
@@ -27,7 +27,7 @@ from benchmarks.wrk import find_wrk
 
 MOST_ROUNDS: Final = 50
 MOST_SECONDS: Final = 60
-Part = Callable[[argparse.Namespace, door.Step], Found]
+Part = Callable[[argparse.Namespace, intake.Step], Found]
 
 
 def _few(rounds: int) -> int:
@@ -36,14 +36,14 @@ def _few(rounds: int) -> int:
 
 
 PARTS: Final[dict[str, Part]] = {
-    "track": lambda options, step: door.single_events(options.rounds, options.seconds, step),
-    "batch": lambda options, step: door.batched_events(options.rounds, options.seconds, step),
+    "track": lambda options, step: intake.single_events(options.rounds, options.seconds, step),
+    "batch": lambda options, step: intake.batched_events(options.rounds, options.seconds, step),
     "worker": lambda options, step: road.deliveries(options.rounds, step),
     "latency": lambda options, step: road.latency(options.rounds, step),
     "memory": lambda options, step: memory.per_delivery(step),
-    "backlog-door": lambda options, step: door.with_a_backlog(options.rounds, options.seconds, step),
+    "backlog-intake": lambda options, step: intake.with_a_backlog(options.rounds, options.seconds, step),
     "backlog-worker": lambda options, step: road.with_a_backlog(options.rounds, step),
-    "two-gateways": lambda options, step: door.two_processes(_few(options.rounds), options.seconds, step),
+    "two-gateways": lambda options, step: intake.two_processes(_few(options.rounds), options.seconds, step),
     "two-workers": lambda options, step: road.two_workers(_few(options.rounds), step),
     "growth": lambda options, step: memory.growth(step, events=options.events, within_s=options.growth_seconds),
 }

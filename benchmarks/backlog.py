@@ -14,15 +14,17 @@ from arq.jobs import serialize_job
 from app.config.destination import Destination
 from app.config.source import Source, WriteKey
 from app.config.topology import Topology
-from app.delivery.arrival import Arrival
-from app.delivery.connection import open_redis
-from app.delivery.keys import DestinationKeys, LaneKeys
 from app.delivery.outbox import Outbox
-from app.ingest.arrivals import arrival_of
-from app.pipeline import Plan, decide
-from app.segment.events import parse_event
+from app.delivery.outbox_event import OutboxEvent
+from app.ingest.arrivals import outbox_event_of
+from app.pipeline import Forward, Plan, decide, read
+from app.rights import Trust
 from app.settings import DEFAULT_DESTINATION, DEFAULT_SOURCE
-from app.topology import all_senders
+from app.store.connection import open_redis
+from app.store.keys import DestinationKeys, LaneKeys
+from app.traces.ids import new_context
+from app.value import changed
+from app.wiring.gateway import all_senders
 from benchmarks.contenders import Count
 from benchmarks.event import PEOPLE, WRITE_KEY, event
 from benchmarks.failure import BenchmarkFailed
@@ -41,15 +43,22 @@ def plan() -> Plan:
     """What the benchmarks' only destination wants."""
     topology = Topology(
         destinations={DEFAULT_DESTINATION: Destination(api_token="x", base_url="http://127.0.0.1:9")},
-        sources={DEFAULT_SOURCE: Source(write_keys=(WriteKey(key=WRITE_KEY),), destination=DEFAULT_DESTINATION)},
+        sources={
+            DEFAULT_SOURCE: Source(
+                write_keys=(WriteKey(key=WRITE_KEY),), destination=DEFAULT_DESTINATION, trust=Trust.SERVER
+            )
+        },
     )
     return all_senders(topology)[WRITE_KEY].plan
 
 
-def fill(store: Store, deliveries: int) -> None:
-    """Put this many product views in their lane: one thousand people's through the outbox, the rest as copies."""
+def fill(store: Store, deliveries: int, *, traced: float = 0) -> None:
+    """Put this many product views in their lane: one thousand people's through the outbox, the rest as copies.
+
+    A share of `traced` carries the context of a traced request.
+    """
     own = min(deliveries, 10 * PEOPLE)
-    asyncio.run(_submit(store, own))
+    asyncio.run(_submit(store, own, traced))
     stream = LaneKeys(DestinationKeys(DEFAULT_DESTINATION), "product-view").streams[2]
     for first in range(own, deliveries, 50_000):
         store.redis.eval(_COPY, 1, stream, str(min(50_000, deliveries - first)))
@@ -67,20 +76,25 @@ def fill_arq(store: Store, jobs: int) -> None:
             pipeline.execute()
 
 
-async def _submit(store: Store, events: int) -> None:
+async def _submit(store: Store, events: int, traced: float) -> None:
     redis = open_redis(store.url)
     outbox = Outbox(redis, wake=lambda *_: None, journal_entries=100_000)
     wanted = plan()
     for group in _grouped(range(events)):
-        await outbox.submit(DEFAULT_DESTINATION, [_arrival(number, wanted) for number in group])
+        await outbox.submit(DEFAULT_DESTINATION, [_arrival(number, wanted, traced) for number in group])
     await redis.aclose(close_connection_pool=True)
 
 
-def _arrival(number: int, wanted: Plan) -> Arrival:
+def _arrival(number: int, wanted: Plan, traced: float) -> OutboxEvent:
     raw = event(number % PEOPLE, f"fill-{number}")
-    parsed, original, now = parse_event(raw), orjson.dumps(raw), datetime.now(UTC)
-    decision = decide(parsed, wanted, original=original, source=DEFAULT_SOURCE, received_at=now)
-    return arrival_of(parsed, decision, original=original, source=DEFAULT_SOURCE, received_at=now)
+    reading, now = read(raw, orjson.dumps(raw), wanted), datetime.now(UTC)
+    decision = decide(reading, wanted, source=DEFAULT_SOURCE, received_at=now)
+    if isinstance(decision, Forward) and number * traced // 1 != (number + 1) * traced // 1:
+        context = new_context().traceparent
+        decision = changed(
+            decision, deliveries=tuple(changed(each, traceparent=context) for each in decision.deliveries)
+        )
+    return outbox_event_of(reading.event, decision, original=reading.original, source=DEFAULT_SOURCE, received_at=now)
 
 
 def _grouped(numbers: range) -> Iterator[list[int]]:

@@ -55,10 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    if options.svg is not None:
+    if options.picture is not None:
         from benchmarks.plot import draw  # it loads a plotting library, and only a picture needs it
 
-        draw(runs, options.svg)
+        draw(runs, options.picture)
     return _print(runs, as_markdown=options.markdown)
 
 
@@ -82,10 +82,11 @@ def burst(workers: int) -> Run:
         shop.burst(BURST)
         orders.join()
         time.sleep(_SETTLING_S)  # for what may come twice
-        return _run_of(workers, shop, running)
+        return run_of(workers, shop, running, limit=LIMIT)
 
 
-def _run_of(workers: int, shop: Shop, running: Fleet) -> Run:
+def run_of(workers: int, shop: Shop, running: Fleet, *, limit: float) -> Run:
+    """What happened to each event, by the ledger of the sandbox. `limit` is the lane's."""
     summary = running.summary()
     arrived: dict[str, list[float]] = {}
     for call in running.calls():
@@ -97,7 +98,7 @@ def _run_of(workers: int, shop: Shop, running: Fleet) -> Run:
         for message_id, (kind, moment) in shop.handed_in.items()
     ]
     busiest = max(counts[f"POST {CUSTOM_EVENT.path}"] for counts in summary["busiest_second"].values())
-    return Run(workers, LIMIT, LIMIT * SHARE, events, summary["rate_limited"], busiest)
+    return Run(workers, limit, limit * SHARE, events, summary["rate_limited"], busiest)
 
 
 def _print(runs: Sequence[Run], *, as_markdown: bool) -> int:
@@ -147,7 +148,7 @@ def _row(run: Run) -> tuple[str, ...]:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.burst", description=__doc__)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="how many in each run (1 2)")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw what happened there")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the runs into this file: .svg or .png")
     parser.add_argument("--markdown", action="store_true", help="print Markdown, for benchmarks/README.md")
     return parser.parse_args(arguments)
 

@@ -8,8 +8,8 @@ from arq.constants import default_queue_name
 from redis import Redis
 
 from app.attentive.endpoints import CUSTOM_EVENT, PRODUCT_VIEW
-from app.delivery.keys import DestinationKeys, LaneKeys
 from app.settings import DEFAULT_DESTINATION
+from app.store.keys import DestinationKeys, LaneKeys
 from benchmarks.servers.grouped import STREAM
 
 Count = Callable[[Redis], int]

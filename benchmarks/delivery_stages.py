@@ -19,18 +19,22 @@ import uvloop
 from prometheus_client import CollectorRegistry
 from rich.console import Console
 
-from app.attentive.client import AttentiveClient, Reply
+from app.attentive.answers import Reply
+from app.attentive.client import AttentiveClient
 from app.attentive.endpoints import BY_NAME, PRODUCT_VIEW
-from app.delivery.backlog import Entry, Lane, LaneLease, done
-from app.delivery.connection import open_redis
+from app.delivery.consumer import LaneConsumer
 from app.delivery.delivery import Delivery
-from app.delivery.journal import attempt_record
-from app.delivery.last_second import LastSecond
+from app.delivery.journal import attempt_record, reported
+from app.delivery.lane import Lane
 from app.delivery.outcome import Delivered, judge
 from app.delivery.pace import Pace
-from app.main import calm_garbage_collection
+from app.delivery.recording import Recorder, event_name
+from app.delivery.settlement import Entry, done
+from app.delivery.sliding_window import SlidingWindow
 from app.metrics import DeliveryMetrics
+from app.process import tune_gc
 from app.settings import DEFAULT_DESTINATION
+from app.store.connection import open_redis
 from benchmarks.backlog import fill
 from benchmarks.contenders import SINK, in_lanes
 from benchmarks.failure import BenchmarkFailed
@@ -55,7 +59,7 @@ Costs = dict[tuple[str, str], float]
 async def _stages(kept: Store, sink: Running) -> Costs:
     """µs of processor time per delivery, by stage and place."""
     redis = open_redis(kept.url)
-    lease = LaneLease(redis, LANE, Pace(limit=1_000_000, fixed=True), journal_entries=100_000)
+    lease = LaneConsumer(redis, LANE, Pace(limit=1_000_000, fixed=True), journal_entries=100_000)
     await lease.acquire()
     entries: list[Entry] = []
 
@@ -64,11 +68,14 @@ async def _stages(kept: Store, sink: Running) -> Costs:
 
     claimed = await _in_turn(claim, range(DELIVERIES // LOT)) / LOT
     deliveries = [Delivery.unpacked(entry.payload) for entry in entries]
-    costs = {(f"claim, {LOT} at a time", "delivery/backlog.py claim"): claimed, **_without_waiting(entries, deliveries)}
+    costs = {
+        (f"claim, {LOT} at a time", "delivery/consumer.py claim"): claimed,
+        **_without_waiting(entries, deliveries),
+    }
     costs[f"send, {AT_ONCE} at a time", "attentive/client.py send"] = await _sent(sink, deliveries)
     ends = [done(entry, delivery, RECORD) for entry, delivery in zip(entries, deliveries, strict=True)]
     lots = [ends[start : start + LOT] for start in range(0, len(ends), LOT)]
-    costs[f"settle, {LOT} at a time", "delivery/backlog.py settle"] = await _in_turn(lease.settle, lots) / LOT
+    costs[f"settle, {LOT} at a time", "delivery/consumer.py settle"] = await _in_turn(lease.settle, lots) / LOT
     await redis.aclose(close_connection_pool=True)
     return costs
 
@@ -81,8 +88,12 @@ def _without_waiting(entries: Sequence[Entry], deliveries: Sequence[Delivery]) -
     def read(entry: Entry) -> Delivery:
         return Delivery.unpacked(entry.payload)
 
+    recorder = Recorder()
+
     def record(delivery: Delivery) -> bytes:
-        return attempt_record(delivery, ANSWER, Delivered(200))
+        name = event_name(delivery.event)
+        recorder.of(delivery, name, ANSWER, *reported(Delivered(200)))
+        return attempt_record(delivery, name, ANSWER, Delivered(200))
 
     def count(_delivery: Delivery) -> None:
         metrics.attempted(LANE.destination, LANE.endpoint, "200", 0.001)
@@ -90,13 +101,13 @@ def _without_waiting(entries: Sequence[Entry], deliveries: Sequence[Delivery]) -
 
     return {
         ("read the stored form", "delivery/delivery.py unpacked"): _one_by_one(read, entries),
-        ("keep to the pace", "delivery/last_second.py"): _one_by_one(_keeps_count(), deliveries),
+        ("keep to the pace", "delivery/sliding_window.py"): _one_by_one(_keeps_count(), deliveries),
         ("judge", "delivery/outcome.py judge"): _one_by_one(
             lambda delivery: judge(ANSWER, delivery, now=now), deliveries
         ),
         ("journal record", "delivery/journal.py attempt_record"): _one_by_one(record, deliveries),
         ("metrics", "metrics.py attempted, delivered"): _one_by_one(count, deliveries),
-        ("how it ended", "delivery/backlog.py done"): _one_by_one(lambda pair: done(*pair, RECORD), pairs),
+        ("how it ended", "delivery/settlement.py done"): _one_by_one(lambda pair: done(*pair, RECORD), pairs),
     }
 
 
@@ -115,7 +126,7 @@ async def _sent(sink: Running, deliveries: Sequence[Delivery]) -> float:
 
 
 def _keeps_count() -> Callable[[Delivery], object]:
-    second = LastSecond(time.monotonic())
+    second = SlidingWindow(time.monotonic())
 
     def keep(_one: Delivery) -> None:
         now = time.monotonic()
@@ -154,7 +165,7 @@ async def _together(work: Callable[[T], Awaitable[None]], inputs: Sequence[T]) -
 
 def measure(rounds: int) -> Iterator[tuple[Costs, float]]:
     """In each round all stages, and what a whole worker takes per delivery over most of a backlog."""
-    calm_garbage_collection()
+    tune_gc()
     for _ in range(rounds):
         with store() as kept, serving(SINK, kept) as sink:
             fill(kept, DELIVERIES)

@@ -13,9 +13,9 @@ from typing import Any, Final
 import httpx
 import yaml
 
-from app.children import start_child, stop_child
 from app.embedded import embedded_redis
 from app.sandbox.keys import DEFAULT_KEY
+from app.subprocesses import start_child, stop_child
 from benchmarks.failure import BenchmarkFailed
 from benchmarks.process import free_port, own_environment
 
@@ -41,10 +41,18 @@ class Fleet:
 
 
 @contextlib.contextmanager
-def fleet(folder: Path, *, workers: int, limits: Mapping[str, float], sandbox: Mapping[str, Any]) -> Iterator[Fleet]:
+def fleet(
+    folder: Path,
+    *,
+    workers: int,
+    limits: Mapping[str, float],
+    sandbox: Mapping[str, Any],
+    delivery: Mapping[str, Any] | None = None,
+) -> Iterator[Fleet]:
     """Start everything, and stop it at the end. Raises BenchmarkFailed.
 
-    `limits` are calls per second by endpoint, `sandbox` are switches of the sandbox.
+    `limits` are calls per second by endpoint, `sandbox` are switches of the sandbox, and `delivery` are settings of the
+    destination.
     """
     with contextlib.ExitStack() as started:
         environment = own_environment()
@@ -61,8 +69,13 @@ def fleet(folder: Path, *, workers: int, limits: Mapping[str, float], sandbox: M
         attentive = start("sandbox", "/_sandbox/healthz", "sandbox", "--port", "{port}")
         control = started.enter_context(httpx.Client(base_url=attentive, trust_env=False, timeout=30))
         control.patch("/_sandbox/config", json=dict(sandbox)).raise_for_status()
-        account = {"api_token": DEFAULT_KEY.token, "base_url": attentive, "limits": dict(limits)}
-        source = {"write_key": WRITE_KEY, "destination": DESTINATION}
+        account = {
+            "api_token": DEFAULT_KEY.token,
+            "base_url": attentive,
+            "limits": dict(limits),
+            "delivery": dict(delivery or {}),
+        }
+        source = {"write_key": WRITE_KEY, "destination": DESTINATION, "trust": "server"}  # no rate
         config = folder / "gateway.yaml"
         config.write_text(yaml.safe_dump({"destinations": {DESTINATION: account}, "sources": {"shop": source}}))
         environment["GATEWAY_REDIS_URL"] = started.enter_context(embedded_redis(folder / "redis"))

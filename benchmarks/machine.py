@@ -10,10 +10,9 @@ from app.embedded import find_redis
 
 def machine() -> str:
     """Processor, versions, date, and how quiet the machine was before."""
-    redis = ".".join(map(str, find_redis().version))
     now = datetime.now(UTC)
     return (
-        f"{_processor()}, {os.cpu_count()} cores · Python {platform.python_version()} · Redis {redis} · "
+        f"{_processor()}, {os.cpu_count()} cores · Python {platform.python_version()} · {find_redis()} · "
         f"{now:%Y-%m-%d %H:%M} UTC · load before: {os.getloadavg()[0]:.1f}"
     )
 

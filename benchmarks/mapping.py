@@ -19,9 +19,9 @@ import orjson
 from rich.console import Console
 
 from app.config.destination import Destination
-from app.pipeline import Forward, Plan, decide
+from app.pipeline import Forward, Plan, Reading, decide
 from app.segment.events import SegmentEvent, parse_event
-from app.topology import plan_of
+from app.wiring.gateway import plan_of
 from benchmarks.event import PEOPLE, event
 from benchmarks.machine import machine
 from benchmarks.rows import Spread, at_most
@@ -86,14 +86,8 @@ def _measured(name: str, people: int, rounds: int) -> Case:
 
     def ours(given: Given) -> object:
         inspected = plan.guard.inspect(given.raw, given.original)
-        return decide(
-            given.parsed,
-            plan,
-            original=inspected.json,
-            source="shop",
-            received_at=received_at,
-            findings=inspected.findings,
-        )
+        reading = Reading(given.parsed, inspected.json, inspected.findings)
+        return decide(reading, plan, source="shop", received_at=received_at)
 
     decide_us, json_us = [], []
     for number in range(-people // PEOPLE, rounds):  # those before round 0 are not counted: everybody came by once

@@ -3,13 +3,13 @@
 import time
 from typing import Final, cast
 
-from app.delivery.keys import DestinationKeys, LaneKeys
 from app.settings import DEFAULT_DESTINATION
+from app.store.keys import DestinationKeys, LaneKeys
 from benchmarks.backlog import fill
 from benchmarks.contenders import GATEWAY, SINK
-from benchmarks.door import Step
 from benchmarks.event import batches, body
 from benchmarks.failure import BenchmarkFailed
+from benchmarks.intake import Step
 from benchmarks.process import Store, gateway_worker, serving, store
 from benchmarks.rows import Found, Row, at_most
 from benchmarks.wrk import load
@@ -80,20 +80,20 @@ def _through(kept: Store, port: int, events: int, within_s: float, step: Step) -
 def _catch_up(kept: Store) -> None:
     """Wait until nothing waits: a backlog would be another thing to measure."""
     ends = time.monotonic() + _CATCH_UP_S
-    while (books := _books(kept)).get(b"received", 0) > _ended(books):
+    while (counters := _counters(kept)).get(b"received", 0) > _ended(counters):
         if time.monotonic() > ends:
             raise BenchmarkFailed(f"the worker has not caught up within {_CATCH_UP_S:.0f} s")
         time.sleep(0.05)
 
 
 def _delivered(kept: Store) -> int:
-    return _books(kept).get(b"delivered", 0)
+    return _counters(kept).get(b"delivered", 0)
 
 
-def _ended(books: dict[bytes, int]) -> int:
-    return sum(count for field, count in books.items() if field.startswith((b"delivered", b"dropped", b"dead")))
+def _ended(counters: dict[bytes, int]) -> int:
+    return sum(count for field, count in counters.items() if field.startswith((b"delivered", b"dropped", b"dead")))
 
 
-def _books(kept: Store) -> dict[bytes, int]:
-    page = cast(dict[bytes, bytes], kept.redis.hgetall(DestinationKeys(DEFAULT_DESTINATION).books))
+def _counters(kept: Store) -> dict[bytes, int]:
+    page = cast(dict[bytes, bytes], kept.redis.hgetall(DestinationKeys(DEFAULT_DESTINATION).counters))
     return {field: int(count) for field, count in page.items()}

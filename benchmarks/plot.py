@@ -31,7 +31,7 @@ _STYLE: Final[Any] = {
 
 
 def draw(runs: Sequence[Run], file: Path) -> None:
-    """One column per run, three rows, as SVG."""
+    """Draw one column for each run, with three rows, as SVG or PNG by the file's ending."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(4.6 * len(runs), 6.6), layout="constrained")
         rows = figure.subplots(3, len(runs), sharex=True, sharey="row", squeeze=False)
@@ -44,7 +44,8 @@ def draw(runs: Sequence[Run], file: Path) -> None:
             latency.set_xlabel("seconds since the burst")
         for axes, label in zip(rows[:, 0], ("calls waiting", "calls per second", "seconds to Attentive"), strict=True):
             axes.set_ylabel(label)
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, facecolor="white")
+        no_date = {"Date": None, "Creator": None} if file.suffix == ".svg" else {"Software": None}
+        figure.savefig(file, dpi=110, metadata=no_date, facecolor="white")
 
 
 def _draw_backlog(axes: Axes, run: Run) -> None:

@@ -17,9 +17,9 @@ import psutil
 import yaml
 from redis import Redis
 
-from app.children import start_child, stop_child
 from app.embedded import embedded_redis
 from app.settings import DEFAULT_DESTINATION, DEFAULT_SOURCE
+from app.subprocesses import start_child, stop_child
 from benchmarks.contenders import Contender
 from benchmarks.event import WRITE_KEY, body
 from benchmarks.failure import BenchmarkFailed
@@ -99,9 +99,10 @@ def serving(
 
 
 @contextlib.contextmanager
-def gateway_worker(store: Store, sink: Running) -> Iterator[Running]:
+def gateway_worker(store: Store, sink: Running, *, environment: Mapping[str, str] | None = None) -> Iterator[Running]:
     """One worker of the gateway, sending to `sink` without a limit."""
-    with _running([sys.executable, "-m", "workers"], _environment(store, to=sink), store.folder / "worker.log") as one:
+    settings = _environment(store, environment, to=sink)
+    with _running([sys.executable, "-m", "workers"], settings, store.folder / "worker.log") as one:
         yield Running(0, psutil.Process(one.pid))
 
 
@@ -133,7 +134,7 @@ def _environment(store: Store, more: Mapping[str, str] | None = None, *, to: Run
         "base_url": f"http://127.0.0.1:{to.port if to else 9}",
         "limits": dict.fromkeys(endpoints, _NO_LIMIT),
     }
-    source = {"write_key": WRITE_KEY, "destination": DEFAULT_DESTINATION}
+    source = {"write_key": WRITE_KEY, "destination": DEFAULT_DESTINATION, "trust": "server"}  # no rate
     config = store.folder / ("sending.yaml" if to else "taking.yaml")
     config.write_text(
         yaml.safe_dump({"destinations": {DEFAULT_DESTINATION: destination}, "sources": {DEFAULT_SOURCE: source}})

@@ -6,6 +6,7 @@ the arithmetic that these figures are for.
 
 import argparse
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -14,11 +15,12 @@ from typing import Any, Final, cast
 
 import httpx
 
-from app.delivery.connection import open_redis
-from app.delivery.memory import remember
-from app.delivery.people import Step, record_name
 from app.embedded import NoRedis
+from app.profiles.profile import ProfileUpdate, record_name
+from app.profiles.updates import update_profiles
 from app.settings import DEFAULT_DESTINATION, DEFAULT_SOURCE
+from app.store.connection import open_redis
+from app.store.keys import LAST_SENT_HASHES, LAST_SENT_LIFE_S, DestinationKeys
 from benchmarks.contenders import GATEWAY, SINK, in_lanes
 from benchmarks.event import BATCH, PEOPLE, WRITE_KEY, event
 from benchmarks.failure import BenchmarkFailed
@@ -31,6 +33,8 @@ SIZES: Final = ("kept in Redis", "bytes each", "weighed")
 TIMES: Final = ("Redis' processor time", "µs per event")
 _LANES: Final = ("lane:*:high", "lane:*:normal", "lane:*:low")
 _WITHIN_S: Final = 120.0
+_PEOPLE: Final = 10_000_000
+_HASHES: Final = 128  # that are filled as if there were so many people
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +69,16 @@ def measure(events: int) -> tuple[list[Weight], dict[str, float]]:
         dead = _weigh(kept, "dead letter, of the same event", "dead")
         _empty(kept)
         _post(server, _identifies(events))
-        said = _weigh(kept, "what was last said about one person to one endpoint", "said:*")
         parts = _weigh(kept, "event of several calls, while one waits", "parts")
         _empty(kept)
+        _fingerprints(kept)
+        last = _weigh(kept, "the last call about one person to one endpoint, of ten million people", "sent:*")
+        _empty(kept)
         asyncio.run(_learn(kept, events))
-        memory = _weigh(kept, "id in memory, with e-mail address and phone number", "memory:*")
-        contacts = _weigh(kept, "contact in memory", "contact:*")
+        profiles = _weigh(kept, "profile, with e-mail address and phone number", "profile:*")
+        contacts = _weigh(kept, "contact of a profile", "contact:*")
     times = {"to take it in": taken_in - started, "to hand it out and settle it": delivered - taken_in}
-    sizes = [waiting, parts, seen, journal, dead, said, memory, contacts]
+    sizes = [waiting, parts, seen, journal, dead, last, profiles, contacts]
     return sizes, {name: 1e6 * seconds / events for name, seconds in times.items()}
 
 
@@ -103,14 +109,27 @@ def _identifies(number: int) -> Iterator[dict[str, Any]]:
         yield {"type": "identify", "messageId": f"person-{index:08d}", "userId": f"cust_{index}", "traits": traits}
 
 
+def _fingerprints(kept: Store) -> None:
+    """Fill some of the hashes that share fingerprints, as ten million people with two fingerprints each fill all."""
+    keys = DestinationKeys(DEFAULT_DESTINATION)
+    for number in range(_HASHES):
+        key = keys.sent(bytes([number]))
+        with kept.redis.pipeline(transaction=False) as pipeline:
+            for _ in range(2 * _PEOPLE // LAST_SENT_HASHES):
+                name, digest, day = b"i" + os.urandom(12), os.urandom(12), b"\x50\x00"
+                pipeline.hset(key, name, b"d" + digest + day)  # type: ignore[arg-type]
+            pipeline.expire(key, LAST_SENT_LIFE_S)
+            pipeline.execute()
+
+
 async def _learn(kept: Store, people: int) -> None:
     """Remember people, each by a user id alone."""
     redis = open_redis(kept.url)
     for index in range(people):
         facts = {"email": f"person.{index:06d}@example.com", "phone": f"+1206{5_550_000 + index}"}
         names = (record_name(DEFAULT_SOURCE, "u", f"cust_{index}"),)
-        step = Step("learn", names, 90 * 86_400, facts, at_ms=int(time.time() * 1000))
-        await remember(redis, DEFAULT_DESTINATION, [step])
+        step = ProfileUpdate("upsert", names, 90 * 86_400, facts, at_ms=int(time.time() * 1000))
+        await update_profiles(redis, DEFAULT_DESTINATION, [step])
     await redis.aclose()
 
 

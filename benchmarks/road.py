@@ -11,9 +11,9 @@ import orjson
 
 from benchmarks.backlog import drained_per_second, fill, fill_arq
 from benchmarks.contenders import GATEWAY, OBVIOUS, SINK, Contender, in_arq, in_lanes
-from benchmarks.door import WAITING, Step
 from benchmarks.event import PEOPLE, event
 from benchmarks.failure import BenchmarkFailed
+from benchmarks.intake import WAITING, Step
 from benchmarks.process import Store, arq_worker, gateway_worker, serving, store
 from benchmarks.rows import Found, Reach, Row, at_least, at_most, spread_text
 from benchmarks.wrk import AUTHORIZATION

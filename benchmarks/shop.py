@@ -13,6 +13,8 @@ from benchmarks.failure import BenchmarkFailed
 from benchmarks.timeline import Kind
 
 BATCH: Final = 100
+_AGAIN_S: Final = 0.2
+_AGAIN_WITHIN_S: Final = 10.0
 _NAMES: Final = {Kind.ORDER: "Order Updated", Kind.VIEW: "Promotion Viewed"}  # of high and of low priority
 
 
@@ -38,6 +40,11 @@ class Shop:
             due += every_s
             time.sleep(max(0.0, due - time.monotonic()))
 
+    def send(self, kind: Kind, number: int) -> None:
+        """So many events in one batch; none, if there are none."""
+        if number:
+            self._post(kind, number)
+
     def close(self) -> None:
         """Hang up."""
         self._http.close()
@@ -46,6 +53,9 @@ class Shop:
         batch = [_event(kind) for _ in range(number)]
         now = time.time()
         answer = self._http.post("/v1/batch", json={"batch": batch})
+        while answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and time.time() < now + _AGAIN_WITHIN_S:
+            time.sleep(_AGAIN_S)  # as trackers do: on a busy machine Redis may not answer for a moment
+            answer = self._http.post("/v1/batch", json={"batch": batch})
         if answer.status_code != httpx.codes.OK or answer.json().get("refused"):
             raise BenchmarkFailed(f"the gateway answered {answer.status_code}: {answer.text[:200]}")
         with self._lock:

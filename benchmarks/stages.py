@@ -21,25 +21,26 @@ from rich.console import Console
 from app.config.destination import Destination
 from app.config.source import Source, WriteKey
 from app.config.topology import Topology
-from app.delivery.arrival import Arrival
-from app.delivery.connection import open_redis
 from app.delivery.outbox import _Flush
-from app.identity.normalise import is_address_or_phone, to_e164, to_email
-from app.ingest.arrivals import arrival_of
-from app.ingest.auth import Sender, WriteKeys
+from app.delivery.outbox_event import OutboxEvent
+from app.delivery.retention import DEFAULT_RETENTION, share_args
+from app.identity.recent import forget_recent
+from app.ingest.arrivals import outbox_event_of
+from app.ingest.auth import WriteKeys
 from app.ingest.body import parse_json
 from app.metrics import IngestMetrics
-from app.pipeline import Decision, Forward, decide
+from app.pipeline import Decision, Forward, Reading, decide
 from app.segment.events import SegmentEvent, parse_event
 from app.settings import DEFAULT_DESTINATION, DEFAULT_SOURCE
-from app.topology import all_senders
+from app.store.connection import open_redis
+from app.wiring.gateway import all_senders
 from benchmarks.event import PEOPLE, WRITE_KEY, body
 from benchmarks.machine import machine
 from benchmarks.tables import print_rows
 from benchmarks.wrk import AUTHORIZATION
 
 FLUSH: Final = 32  # events: what gathers at 64 connections, half of them being answered
-JOURNAL_ENTRIES: Final = 100_000
+BOUNDS: Final = {"journal_entries": 100_000, **share_args(DEFAULT_RETENTION)}
 REPETITIONS: Final = 100
 HEADINGS: Final = ("stage", "where", "µs per event", "fastest")
 
@@ -75,9 +76,10 @@ def stages(repetitions: int = REPETITIONS) -> Iterator[Stage]:
 
     keys = WriteKeys(all_senders(_topology()))
     headers = {b"host": b"127.0.0.1", b"authorization": AUTHORIZATION.encode(), b"content-type": b"application/json"}
-    sender = keys.sender(headers, b"", {})
-    found = costs(lambda content: keys.sender(headers, b"", content), contents)
-    yield Stage("find the source", "ingest/auth.py sender", found)
+    sender = keys.sender_outside(headers, b"")
+    assert sender is not None
+    found = costs(lambda content: keys.sender_outside(headers, b""), contents)
+    yield Stage("find the source", "ingest/auth.py sender_outside", found)
 
     yield Stage("check the event", "segment/events.py parse_event", costs(parse_event, contents))
     events = [parse_event(content) for content in contents]
@@ -91,25 +93,25 @@ def stages(repetitions: int = REPETITIONS) -> Iterator[Stage]:
     origin: dict[str, Any] = {"source": sender.source, "received_at": received_at}
 
     def plan(pair: tuple[SegmentEvent, bytes]) -> Decision:
-        return decide(pair[0], sender.plan, original=pair[1], **origin)
+        return decide(Reading(*pair), sender.plan, **origin)
 
     yield Stage("decide", "pipeline.py decide", costs(plan, kept))
-    first = costs(plan, kept, before=lambda: _forget_people(sender))
+    first = costs(plan, kept, before=forget_recent)
     yield Stage("decide, person not seen before", "pipeline.py decide", first, on_every_event=False)
     decided = [(event, plan((event, original)), original) for event, original in kept]
 
-    def arrive(one: tuple[SegmentEvent, Decision, bytes]) -> Arrival:
-        return arrival_of(one[0], one[1], original=one[2], **origin)
+    def arrive(one: tuple[SegmentEvent, Decision, bytes]) -> OutboxEvent:
+        return outbox_event_of(one[0], one[1], original=one[2], **origin)
 
-    yield Stage("what is stored", "ingest/arrivals.py arrival_of", costs(arrive, decided))
+    yield Stage("what is stored", "ingest/arrivals.py outbox_event_of", costs(arrive, decided))
     forwards = [decision for _, decision, _ in decided if isinstance(decision, Forward)]
     deliveries = [delivery for forward in forwards for delivery in forward.deliveries]
     stored = costs(lambda delivery: delivery.packed(), deliveries)
     yield Stage("of this: the call, packed", "delivery/delivery.py packed", stored, on_every_event=False)
     arrivals = [arrive(one) for one in decided]
 
-    def flush(group: Sequence[Arrival]) -> _Flush:
-        return _Flush(DEFAULT_DESTINATION, group, JOURNAL_ENTRIES)
+    def flush(group: Sequence[OutboxEvent]) -> _Flush:
+        return _Flush(DEFAULT_DESTINATION, group[0].source, group, BOUNDS)
 
     groups = [arrivals[start : start + FLUSH] for start in range(0, len(arrivals), FLUSH)]
     share = len(groups) / len(arrivals)
@@ -140,11 +142,6 @@ def _cost_us(work: Callable[[T], object], inputs: Sequence[T], before: Nothing) 
         return (time.perf_counter_ns() - started) / 1_000 / len(inputs)
     finally:
         gc.enable()
-
-
-def _forget_people(sender: Sender) -> None:
-    for cached in (sender.plan.identity.known, to_email, to_e164, is_address_or_phone):
-        cached.cache_clear()
 
 
 def _topology() -> Topology:

@@ -21,7 +21,7 @@ post() {
     }
 }
 
-# Who somebody is. The e-mail address, the phone number and the user id become one person at Attentive; the other traits
+# A person. The e-mail address, the phone number and the user id become one person at Attentive; the other traits
 # become attributes of that person.
 post /v1/identify <<'JSON'
 {
@@ -37,7 +37,7 @@ post /v1/identify <<'JSON'
 }
 JSON
 
-# What somebody did. `context.traits` says whom it is about; a userId alone would do as well. Product Viewed, Product
+# An action. `context.traits` names the person; a userId alone would do as well. Product Viewed, Product
 # Added and Order Completed become Attentive's eCommerce events, all others become custom events.
 post /v1/track <<'JSON'
 {
@@ -56,7 +56,7 @@ post /v1/track <<'JSON'
 }
 JSON
 
-# What somebody looked at.
+# A page view.
 post /v1/page <<'JSON'
 {
   "name": "Home",
@@ -71,7 +71,7 @@ post /v1/page <<'JSON'
 }
 JSON
 
-# Several at once. In a batch each event says its own type. The second one names nobody (an anonymousId does not count):
+# Several at once. In a batch, each event states its type. The second one names no person (an anonymousId does not count):
 # it is accepted, and then dropped on purpose.
 post /v1/batch <<'JSON'
 {
@@ -100,7 +100,7 @@ post /v1/batch <<'JSON'
 }
 JSON
 
-# A bad one: the JSON breaks off. Refused with 400 and a body that says why.
+# A bad one: the JSON breaks off. Refused with 400 and a body that gives the reason.
 post /v1/track <<'JSON'
 {"event": "Product Viewed", "userId": "cust_20418", "properties": {
 JSON

@@ -3,10 +3,10 @@
 
 Python 3.11 or newer, nothing to install. What to copy from it into a sender of your own:
 
-* The message ids are made once, before the first attempt. A resend carries the same ids, so the gateway knows it again
-  and nothing is delivered twice.
-* 429 and 503 are waited out for as long as `Retry-After` says; a lost connection is retried with growing pauses.
-* Any other 4xx is final: the same bytes would be refused again.
+* The message ids are made once, before the first attempt. A resend repeats them, so that the gateway recognises it
+  and delivers nothing twice.
+* After 429 and 503 it waits for the time in `Retry-After`; a lost connection is retried with growing pauses.
+* Any other 4xx is final: a resend would be refused again.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SendError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What the gateway said to one attempt, or why it said nothing (status 0)."""
+    """The gateway's answer to one attempt, or the reason why there is none (status 0)."""
 
     status: int
     text: str
@@ -52,7 +52,7 @@ class Answer:
 
 
 class RefuseRedirects(urllib.request.HTTPRedirectHandler):
-    """urllib would follow a redirect with a GET and lose the events; a redirect is a wrong URL, so say so."""
+    """urllib would follow a redirect with a GET and lose the events; a redirect means a wrong URL."""
 
     def redirect_request(self, *_args: object, **_kwargs: object) -> None:
         """Follow nothing: the 3xx is then raised as an HTTPError."""
@@ -98,8 +98,8 @@ def iso(moment: datetime) -> str:
 def pause_s(attempt: int, retry_after: str | None, *, now: datetime) -> float:
     """How many seconds to wait after failed attempt number `attempt`, counted from 1.
 
-    The gateway's word comes first: `Retry-After` in seconds or as a date. Without it, exponential backoff with jitter,
-    so that many senders do not come back in the same instant.
+    The gateway's wish comes first: `Retry-After` in seconds or as a date. Without it, exponential backoff with jitter,
+    so that many senders do not come back at once.
     """
     if retry_after is not None:
         if retry_after.strip().isdecimal():
@@ -132,20 +132,20 @@ def post(url: str, write_key: str, body: bytes) -> Answer:
 
 
 def deliver(url: str, write_key: str, body: bytes, *, attempts: int, longest_wait_s: float) -> Answer:
-    """Post until the gateway takes the batch, refuses it for good, or our patience ends."""
+    """Post until the gateway takes the batch, refuses it finally, or the attempts are used up."""
     for attempt in range(1, attempts + 1):
         answer = post(url, write_key, body)
         if 200 <= answer.status < 300:
             return answer
         if answer.status and answer.status not in RESEND_ON:
             raise SendError(f"Refused with {answer.status}; a resend would be refused too.\n{pretty(answer.text)}")
-        said = f"{answer.status} {pretty(answer.text)}" if answer.status else answer.text
+        seen = f"{answer.status} {pretty(answer.text)}" if answer.status else answer.text
         if attempt == attempts:
-            raise SendError(f"Gave up after {attempts} attempts. The last one: {said}")
+            raise SendError(f"Gave up after {attempts} attempts. The last one: {seen}")
         wait_s = pause_s(attempt, answer.retry_after, now=datetime.now(UTC))
         if wait_s > longest_wait_s:
-            raise SendError(f"Asked to wait {wait_s:.0f} s, longer than --longest-wait {longest_wait_s:.0f}: {said}")
-        print(f"Attempt {attempt}: {said}\nTrying again in {wait_s:.1f} s", file=sys.stderr)
+            raise SendError(f"Asked to wait {wait_s:.0f} s, longer than --longest-wait {longest_wait_s:.0f}: {seen}")
+        print(f"Attempt {attempt}: {seen}\nTrying again in {wait_s:.1f} s", file=sys.stderr)
         time.sleep(wait_s)
     raise SendError("--attempts must be at least 1")
 

@@ -68,6 +68,16 @@ ENDED: Final = ("destination", "ending", "reason")
 USED: Final = f"max(gateway_redis_memory_used_bytes{{{HERE}}})"
 MOST: Final = f"max(gateway_redis_memory_max_bytes{{{HERE}}} > 0)"
 
+
+def _lag(verdict: str) -> str:
+    """Calls a second, by destination and priority."""
+    calls = known(rate("gateway_lag_calls_total", OF + verdict), "destination", "priority", "verdict")
+    return f"sum by (destination, priority) ({calls})"
+
+
+IN_TIME: Final = _lag(',verdict="in_time"')
+JUDGED: Final = _lag(',verdict!="limited"')
+
 ROWS: Final = (
     Row(
         "Now",
@@ -78,7 +88,7 @@ ROWS: Final = (
             figure(
                 "Held for review",
                 "short",
-                f"sum({known('gateway_unknown_outcomes_held', 'destination')})",
+                f"sum({known('gateway_unknown_outcomes_in_review', 'destination')})",
                 "",
                 (1, 100),
             ),
@@ -95,7 +105,7 @@ ROWS: Final = (
         per_line=4,
     ),
     Row(
-        "The door",
+        "Intake",
         (
             Panel("Requests", "reqps", {"{{status}}": f"sum by (status) ({rate('gateway_http_requests_total')})"}),
             Panel("Time to answer", "s", quantiles("gateway_http_request_seconds")),
@@ -153,6 +163,32 @@ ROWS: Final = (
         ),
     ),
     Row(
+        "Lag",
+        (
+            Panel(
+                "Calls in time",
+                "percentunit",
+                {"{{destination}}: {{priority}}": f"{IN_TIME} / {JUDGED}"},
+                "Without those that waited for Attentive's limit.",
+            ),
+            Panel(
+                "Error budget: how fast it burns",
+                "short",
+                {
+                    "{{destination}}: {{priority}}, {{window}}": known(
+                        "gateway_lag_burn_rate", "destination", "priority", "window"
+                    )
+                },
+                "1: it lasts for 30 days. Alerts begin at 14.4 (fast) and 6 (slow).",
+            ),
+            Panel(
+                "Calls that waited for Attentive's limit",
+                "ops",
+                {"{{destination}}: {{priority}}": _lag(',verdict="limited"')},
+            ),
+        ),
+    ),
+    Row(
         "Lanes",
         (
             Panel(
@@ -197,14 +233,18 @@ ROWS: Final = (
                 "Events enriched", "ops", {"{{source}}": f"sum by (source) ({rate('gateway_events_enriched_total')})"}
             ),
             Panel(
-                "Ids remembered",
+                "Stored profiles",
                 "short",
-                {"{{destination}}: {{source}}": known("gateway_people_remembered", "destination", "source")},
+                {"{{destination}}: {{source}}": known("gateway_profiles", "destination", "source")},
             ),
             Panel(
                 "Identify calls that join two people",
                 "ops",
-                {"{{source}}: {{verdict}}": known(rate("gateway_joins_total", OF), "destination", "source", "verdict")},
+                {
+                    "{{source}}: {{verdict}}": known(
+                        rate("gateway_identity_merges_total", OF), "destination", "source", "verdict"
+                    )
+                },
             ),
             Panel("Custom attributes", "short", {"{{destination}}": known("gateway_attributes", "destination")}),
             Panel(

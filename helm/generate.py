@@ -1,7 +1,7 @@
 """`python -m helm.generate` (in `make docs`): writes what in the chart follows from something else.
 
 The settings in values.yaml and the schema from the program's own Settings, the README from the comments of values.yaml,
-the dashboard from its table.
+the dashboard from its table, the alerts from the program's own rules.
 """
 
 import json
@@ -14,15 +14,23 @@ from typing import Any, Final
 import yaml
 from pydantic_core import PydanticUndefined
 
+from app.alerts.prometheus import chart_table
+from app.alerts.rules import RULES
 from app.commands.settings import environment_name
 from app.settings import SECRET_VARIABLES, Settings
 from helm.dashboard import dashboard
 from helm.schema import Json, or_null, values_schema
 
 CHART: Final = Path(__file__).parent / "attentive-gateway"
-SET_BY_THE_CHART: Final = frozenset({"config", "host", "port", "worker_host", "worker_port"})
+SET_BY_THE_CHART: Final = frozenset(
+    {
+        *("config", "sync_state", "host", "port", "admin_host", "admin_port", "worker_host", "worker_port"),
+        *("console_host", "console_port"),
+    }
+)
 _SETTINGS: Final = re.compile(r"(?<=  # <settings>\n).*?(?=  # </settings>\n)", re.DOTALL)
 _VALUES: Final = re.compile(r"(?<=<!-- values -->\n).*?(?=<!-- /values -->)", re.DOTALL)
+_ALERTS: Final = re.compile(r"(?<=<!-- alerts -->\n).*?(?=<!-- /alerts -->)", re.DOTALL)
 _KEY: Final = re.compile(r"^( *)([\w-]+):")
 _COMMENT: Final = re.compile(r"^ *# ?(-- )?(.*)$")
 
@@ -40,16 +48,22 @@ def generated() -> dict[Path, str]:
     """Every file that is written here, and what should be in it."""
     values = _SETTINGS.sub(lambda _: "".join(_settings_lines()), (CHART / "values.yaml").read_text(encoding="utf-8"))
     readme = _VALUES.sub(lambda _: _tables(values), (CHART / "README.md").read_text(encoding="utf-8"))
+    readme = _ALERTS.sub(lambda _: _alerts(), readme)
     return {
         CHART / "values.yaml": values,
         CHART / "values.schema.json": _json(_described(values_schema(_settings_rules()), documented(values))),
         CHART / "README.md": readme,
         CHART / "files" / "dashboard.json": _json(dashboard()),
+        CHART / "files" / "alerts.yaml": _yaml(chart_table(RULES.values())),
     }
 
 
 def _json(content: Json) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _yaml(content: list[Json]) -> str:
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120))
 
 
 def chart_settings() -> Iterator[str]:
@@ -123,6 +137,11 @@ def _tables(values: str) -> str:
         shown = "" if inside else f"`{json.dumps(default, ensure_ascii=False)}`"
         text += f"| `{'.'.join(value.path)}` | {shown} | {value.about.replace('|', chr(92) + '|')} |\n"
     return text + "\n"
+
+
+def _alerts() -> str:
+    rows = [f"| {rule.alert} | {rule.when} |" for rule in RULES.values() if rule.prometheus]
+    return "\n".join(["| Alert | When |", "|---|---|", *rows, ""])
 
 
 def _described(schema: Json, values: list[Value]) -> Json:

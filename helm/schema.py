@@ -5,6 +5,8 @@ What Kubernetes itself defines (affinity, resources, …) is an object here; the
 
 from typing import Any, Final
 
+from app.alerts.rules import RULES
+
 Json = dict[str, Any]
 
 
@@ -54,6 +56,8 @@ PATH: Final = string(pattern="^/")
 CIDR: Final = string(pattern="^[0-9a-fA-F.:]+/[0-9]{1,3}$")
 DURATION: Final = string(pattern="^([0-9]+(ms|s|m|h|d))+$")
 NAMES: Final = string(pattern="^$|^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+_THRESHOLD: Final = {"type": ["number", "null"], "minimum": 0}
+THRESHOLDS: Final = of(enabled=FLAG, warning=_THRESHOLD, critical=_THRESHOLD, for_s=integer(0))
 REFERENCE: Final = of(name=string(minLength=1))
 PROBE: Final = of(
     initialDelaySeconds=integer(0),
@@ -62,10 +66,10 @@ PROBE: Final = of(
     successThreshold=integer(1),
     failureThreshold=integer(1),
 )
+INGRESS: Final = of(enabled=FLAG, className=string(), annotations=TEXTS, hosts=many(string(minLength=1)), tls=ANYS)
 PLACEMENT: Final = {"nodeSelector": TEXTS, "tolerations": ANYS, "affinity": ANY}
 POD: Final = {
     "replicas": integer(0),
-    "imageTag": string(),
     "port": integer(1024, 65535),  # the pod's user may not open lower ones
     "terminationGracePeriodSeconds": integer(10),
     "resources": ANY,
@@ -91,6 +95,10 @@ POD: Final = {
     "priorityClassName": string(),
     **PLACEMENT,
 }
+_OF_SYNCS: Final = (
+    *("terminationGracePeriodSeconds", "resources", "labels", "annotations", "podLabels", "podAnnotations"),
+    *("extraEnv", "extraEnvFrom", "extraVolumes", "extraVolumeMounts", "initContainers", "priorityClassName"),
+)
 AUTOSCALING: Final = {
     "enabled": FLAG,
     "minReplicas": integer(1),
@@ -133,6 +141,7 @@ VALUES: Final[dict[str, Json]] = {
         trustedProxies=many(string(minLength=1)),
         autoscaling=of(**AUTOSCALING, targetCPU=PERCENT),
         preStopSeconds=integer(0),
+        adminPort=integer(1024, 65535),
     ),
     "service": of(
         type=one_of("ClusterIP", "NodePort", "LoadBalancer"),
@@ -145,7 +154,7 @@ VALUES: Final[dict[str, Json]] = {
         loadBalancerSourceRanges=many(CIDR),
     ),
     "publicPaths": many(PATH) | {"minItems": 1},
-    "ingress": of(enabled=FLAG, className=string(), annotations=TEXTS, hosts=many(string(minLength=1)), tls=ANYS),
+    "ingress": INGRESS,
     "httpRoute": of(
         enabled=FLAG,
         annotations=TEXTS,
@@ -168,10 +177,19 @@ VALUES: Final[dict[str, Json]] = {
             hpa=of(targetCPU=PERCENT),
         ),
     ),
+    "console": of(**POD, enabled=FLAG, ingress=INGRESS),
+    "syncs": of(
+        enabled=FLAG,
+        stateUrl=string(),
+        persistence=of(size=string(minLength=1), storageClass=string(), existingClaim=NAMES),
+        **{name: POD[name] for name in _OF_SYNCS},
+        **PLACEMENT,
+    ),
     "redis": of(
         trial=of(
             enabled=FLAG,
-            image=of(repository=string(minLength=1), tag=string(minLength=1), pullPolicy=PULL),
+            engine=one_of("redis", "valkey"),
+            image=of(repository=string(), tag=string(), pullPolicy=PULL),
             maxmemory=string(pattern="^[0-9]+(kb|mb|gb)$"),
             persistence=of(enabled=FLAG, size=string(minLength=1), storageClass=string()),
             resources=ANY,
@@ -184,6 +202,7 @@ VALUES: Final[dict[str, Json]] = {
         enabled=FLAG,
         gatewayFrom=ANYS,
         workerFrom=ANYS,
+        consoleFrom=ANYS,
         redisTo=ANYS,
         redisPorts=many(PORT) | {"minItems": 1},
         dnsTo=ANYS,
@@ -191,6 +210,8 @@ VALUES: Final[dict[str, Json]] = {
         privateNetworksIPv6=many(CIDR),
         gatewayExtraEgress=ANYS,
         workerExtraEgress=ANYS,
+        consoleExtraEgress=ANYS,
+        syncsExtraEgress=ANYS,
     ),
     "serviceMonitor": of(
         enabled=FLAG,
@@ -203,10 +224,7 @@ VALUES: Final[dict[str, Json]] = {
     "prometheusRule": of(
         enabled=FLAG,
         labels=TEXTS,
-        backlogMinutes=integer(1),
-        heldMinutes=integer(1),
-        errorShare=number(above=0, most=1),
-        memoryShare=number(above=0, most=1),
+        rules=of(**{rule.name: THRESHOLDS for rule in RULES.values() if rule.prometheus}),
         alertLabels=TEXTS,
         runbook=string(pattern="^$|^https?://"),
         extraRules=ANYS,

@@ -1,4 +1,4 @@
-"""For folders whose tests need more than the project's own packages: a plain `pytest` leaves them out."""
+"""Folders with tests that need more than the project's own packages. A plain `pytest` skips them."""
 
 from pathlib import Path
 

@@ -9,11 +9,11 @@ import orjson
 
 from app.config.destination import Destination
 from app.config.document import Document
-from app.delivery.arrival import Arrival
 from app.delivery.delivery import Delivery, to_ms
-from app.pipeline import NOTHING, Bury, Decision, Drop, Forward, Plan, decide
+from app.delivery.outbox_event import OutboxEvent
+from app.pipeline import NOTHING, Decision, Drop, Fail, Forward, Known, Plan, decide, read
 from app.segment.events import SegmentEvent, parse_event
-from app.topology import plan_of
+from app.wiring.gateway import plan_of
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)  # when events are received, unless a test says otherwise
 WHEN: Final = "2026-03-01T11:59:58.250Z"  # when they happened
@@ -67,10 +67,9 @@ def decided(
     raw: object, *, plan: Plan | None = None, received_at: datetime = NOW, attributes: Mapping[str, str] = NOTHING
 ) -> Decision:
     """What is decided about an event that arrives now; `attributes` are those that the account has."""
-    event, original = parse_event(raw), orjson.dumps(raw)
-    return decide(
-        event, plan or Plan(), original=original, source="shop", received_at=received_at, attributes=attributes
-    )
+    plan = plan or Plan()
+    reading = read(raw, orjson.dumps(raw), plan)
+    return decide(reading, plan, source="shop", received_at=received_at, known=Known(attributes))
 
 
 def forwarded(raw: object, *, plan: Plan | None = None, attributes: Mapping[str, str] = NOTHING) -> Forward:
@@ -80,7 +79,7 @@ def forwarded(raw: object, *, plan: Plan | None = None, attributes: Mapping[str,
     return decision
 
 
-def deliveries_of(arrival: Arrival) -> tuple[Delivery, ...]:
+def deliveries_of(arrival: OutboxEvent) -> tuple[Delivery, ...]:
     """The calls of an event that has come in, as a worker will read them."""
     return tuple(Delivery.unpacked(call.stored) for call in arrival.calls)
 
@@ -92,10 +91,10 @@ def dropped(raw: object, *, plan: Plan | None = None) -> Drop:
     return decision
 
 
-def buried(raw: object, *, plan: Plan | None = None) -> Bury:
+def failed(raw: object, *, plan: Plan | None = None) -> Fail:
     """The same for an event that has to become a dead letter."""
     decision = decided(raw, plan=plan)
-    assert isinstance(decision, Bury), decision
+    assert isinstance(decision, Fail), decision
     return decision
 
 

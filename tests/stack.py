@@ -8,38 +8,30 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import httpx
 import redis
 import yaml
 
-from app.children import start_child, stop_child
 from app.embedded import RedisBinary
 from app.sandbox import RunningSandbox, SandboxConfig, running_sandbox
+from app.subprocesses import start_child, stop_child
+from tests.clusters import IN_CLUSTER_MODE, SCHEME, cluster_options, own_all_slots
+from tests.forking import run_forked, start_forked
+from tests.local import HTTP, local_client
+from tests.ports import free_port
+from tests.waiting import Standstill, patient
+from tests.waiting import wait_until as wait_until
 
 WRITE_KEY = "journey-key"
+API_TOKEN: Final = "sandbox-token"
 DESTINATION = "acme"
 SOURCE = "shop"
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until(true: Callable[[], bool], what: str, within_s: float = 20) -> None:
-    """Return once `true()`; fail with `what` when it never is."""
-    ends = time.monotonic() + within_s
-    while not true():
-        if time.monotonic() > ends:
-            raise AssertionError(f"not within {within_s:g} s: {what}")
-        time.sleep(0.02)
+COMMAND: Final = "app.cli:main"  # attentive-gateway
 
 
 class Stack:
@@ -54,36 +46,45 @@ class Stack:
         limits: Mapping[str, float] | None = None,
         destination: Mapping[str, Any] | None = None,  # more of the destination's settings
         environment: Mapping[str, str] | None = None,
-        fsync: str = "always",
+        fsync: str = "no",
         sources: Mapping[str, Mapping[str, Any]] | None = None,  # beside the usual one: write key and options
         attentive_url: str | None = None,  # in place of the sandbox's own
         gateways: int = 1,  # processes
     ) -> None:
         self.folder = folder
         self.sandbox = sandbox
-        self._redis = redis
-        self._fsync = fsync  # everysec may lose what was acknowledged while an fsync was under way
+        self.redis = redis
+        # With `no`, all that was acknowledged is written, and outlives the process, though not the machine. With
+        # `everysec`, a process that is killed may lose what it acknowledged while an fsync was under way.
+        self._fsync = fsync
         self.redis_port, self.gateway_port, self.worker_port = free_port(), free_port(), free_port()
+        self.admin_port = free_port()
         self.redis_prefix: list[str] = []  # of the command that starts Redis
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.standstill = Standstill()  # of the sandbox
         self.config = folder / "gateway.yaml"
         self._gateways = gateways
-        account = {"api_token": "sandbox-token", "base_url": attentive_url or sandbox.url, "limits": dict(limits or {})}
+        account = {"api_token": API_TOKEN, "base_url": attentive_url or sandbox.url, "limits": dict(limits or {})}
         account |= destination or {}
         senders = {
             name: {**source, "destination": DESTINATION}
-            for name, source in {SOURCE: {"write_key": WRITE_KEY}, **(sources or {})}.items()
+            for name, source in {SOURCE: {"write_key": WRITE_KEY, "trust": "server"}, **(sources or {})}.items()
         }
         self.configure({"destinations": {DESTINATION: account}, "sources": senders})
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "ATTENTIVE_"))},
-            "GATEWAY_REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
+            "GATEWAY_REDIS_URL": f"{SCHEME}://127.0.0.1:{self.redis_port}/0",
             "GATEWAY_CONFIG": str(self.config),
             "GATEWAY_WORKER_PORT": str(self.worker_port),
+            "GATEWAY_ADMIN_PORT": str(self.admin_port),
             **(environment or {}),
         }
-        self.http = httpx.Client(
-            base_url=f"http://127.0.0.1:{self.gateway_port}", auth=(WRITE_KEY, ""), timeout=15, trust_env=False
+        # No limit of connections: httpx closes those above it, also one that another thread begins to use just then.
+        self.http = local_client(
+            base_url=f"http://127.0.0.1:{self.gateway_port}",
+            auth=(WRITE_KEY, ""),
+            timeout=patient(15),
+            limits=httpx.Limits(),
         )
 
     def __enter__(self) -> Self:
@@ -105,25 +106,23 @@ class Stack:
             "worker": lambda: self._ready(self.worker_port),
         }
         for name in names:
-            self.processes[name] = start_child(
-                self._command_of(name), log=self.folder / f"{name}.log", environment=self.environment
-            )
+            self.processes[name] = self._start(name, self.folder / f"{name}.log")
         for name in names:
             wait_until(ready[name], f"{name} is ready; see its log:\n{self.log(name)[-2000:]}", 30)
 
-    def _command_of(self, name: str) -> list[str]:
-        match name:
-            case "redis":
-                return [
-                    *self.redis_prefix,
-                    str(self._redis.path),
-                    *("--port", str(self.redis_port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
-                    *("--appendonly", "yes", "--appendfsync", self._fsync, "--save", ""),
-                ]
-            case "gateway":
-                return self.command("serve", "--port", str(self.gateway_port), "--workers", str(self._gateways))
-            case _:
-                return self.command(name)
+    def _start(self, name: str, log: Path) -> "subprocess.Popen[bytes]":
+        if name == "redis":
+            command = [
+                *self.redis_prefix,
+                str(self.redis.path),
+                *("--port", str(self.redis_port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
+                *("--appendonly", "yes", "--appendfsync", self._fsync, "--save", ""),
+                *(cluster_options(self.folder) if IN_CLUSTER_MODE else ()),
+            ]
+            return start_child(command, log=log, environment=self.environment)
+        options = ("--port", str(self.gateway_port), "--workers", str(self._gateways))
+        arguments = ("serve", *options) if name == "gateway" else (name,)
+        return start_forked(COMMAND, arguments, log=log, environment=self.environment)
 
     def configure(self, content: Any) -> None:
         """Put this in the configuration file, whole and in one step."""
@@ -136,23 +135,15 @@ class Stack:
         self.processes[name].send_signal(signal.SIGKILL)
         self.processes[name].wait()
 
-    def stop(self, name: str) -> float:
-        """SIGTERM; how many seconds it took to go."""
-        started = time.monotonic()
-        status = stop_child(self.processes[name], within_s=20)
+    def stop(self, name: str) -> None:
+        """SIGTERM; the process must end by itself, and in order, as it promises to within 10 s."""
+        status = stop_child(self.processes[name], within_s=patient(10))
         assert status == 0, f"{name} ended with {status}: {self.log(name)[-2000:]}"
-        return time.monotonic() - started
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """One `attentive-gateway` command, to its end."""
-        return subprocess.run(
-            self.command(*arguments),
-            env={**self.environment, "COLUMNS": "200"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        environment = {**self.environment, "COLUMNS": "200"}
+        return run_forked(COMMAND, arguments, environment=environment, timeout=patient(60))
 
     def log(self, name: str) -> str:
         """What a process has said so far."""
@@ -165,28 +156,28 @@ class Stack:
 
     def ledger(self, **query: str | int) -> list[dict[str, Any]]:
         """The calls the sandbox accepted."""
-        answer = httpx.get(f"{self.sandbox.url}/_sandbox/ledger", params={"limit": 100_000, **query}, trust_env=False)
+        answer = HTTP.get(f"{self.sandbox.url}/_sandbox/ledger", params={"limit": 100_000, **query})
         calls: list[dict[str, Any]] = answer.json()["calls"]
         return calls
 
     def summary(self) -> dict[str, Any]:
         """The sandbox's counts."""
-        answer: dict[str, Any] = httpx.get(f"{self.sandbox.url}/_sandbox/summary", trust_env=False).json()
+        answer: dict[str, Any] = HTTP.get(f"{self.sandbox.url}/_sandbox/summary").json()
         return answer
 
     def fault(self, **rule: Any) -> None:
         """Make the sandbox misbehave."""
-        answer = httpx.post(f"{self.sandbox.url}/_sandbox/faults", json=rule, trust_env=False)
+        answer = HTTP.post(f"{self.sandbox.url}/_sandbox/faults", json=rule)
         assert answer.status_code == 201, answer.text
 
     def struck(self) -> int:
         """How many calls the faults in force have spoiled."""
-        faults = httpx.get(f"{self.sandbox.url}/_sandbox/faults", trust_env=False).json()["faults"]
+        faults = HTTP.get(f"{self.sandbox.url}/_sandbox/faults").json()["faults"]
         return sum(fault["struck"] for fault in faults)
 
     def heal(self) -> None:
         """End all faults."""
-        httpx.delete(f"{self.sandbox.url}/_sandbox/faults", trust_env=False)
+        HTTP.delete(f"{self.sandbox.url}/_sandbox/faults")
 
     def release_holds(self) -> None:
         """End all holds, as their time would."""
@@ -196,7 +187,11 @@ class Stack:
 
     def metrics(self, port: int | None = None) -> dict[str, float]:
         """The gateway's metrics page, by full name with labels."""
-        page = httpx.get(f"http://127.0.0.1:{port or self.gateway_port}/metrics", trust_env=False).text
+        asked_at, read_at, page = time.time(), 0.0, ""
+        while read_at < asked_at:  # a page is up to a second old
+            answer = HTTP.get(f"http://127.0.0.1:{port or self.admin_port}/metrics")
+            read_at, page = float(answer.headers["x-read-at"]), answer.text
+            time.sleep(0.05)
         lines = (line.rpartition(" ") for line in page.splitlines() if not line.startswith("#"))
         return {name: float(value) for name, _, value in lines}
 
@@ -219,23 +214,24 @@ class Stack:
 
     def _ready(self, port: int) -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=2, trust_env=False).status_code == 200
+            return HTTP.get(f"http://127.0.0.1:{port}/readyz", timeout=patient(2)).status_code == 200
         except httpx.HTTPError:
             return False
 
     def _redis_answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.redis_port), timeout=1) as connection:
+            with socket.create_connection(("127.0.0.1", self.redis_port), timeout=patient(1)) as connection:
                 connection.sendall(b"PING\r\n")
-                return connection.recv(16).startswith(b"+PONG")
+                answers = connection.recv(16).startswith(b"+PONG")
         except OSError:
             return False
+        return answers and (not IN_CLUSTER_MODE or own_all_slots(self.redis_port))
 
 
 @contextmanager
 def stack(folder: Path, redis: RedisBinary, *, sandbox: SandboxConfig | None = None, **options: Any) -> Iterator[Stack]:
     """A running stack, stopped at the end."""
-    with running_sandbox(sandbox) as running, Stack(folder, redis, running, **options) as started:
+    with running_sandbox(sandbox) as running, Stack(folder, redis, running, **options) as started, started.standstill:
         yield started
 
 

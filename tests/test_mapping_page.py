@@ -1,4 +1,4 @@
-"""docs/mapping.md is true: what is generated is fresh, and every example does what it says."""
+"""docs/mapping.md is correct: generated parts are up to date, and every example gives its result."""
 
 import json
 import re
@@ -9,8 +9,7 @@ import pytest
 
 from app.commands.mapping_page import renewed
 from app.identity.identity import Identity
-from app.mapping.fields import Scope
-from app.mapping.inputs import Expression
+from app.mapping.expressions import Evaluation, JmesPath
 from app.pipeline import Drop
 from tests.builders import EMAIL, calls, decided, parsed, planned, track
 
@@ -69,8 +68,8 @@ def test_a_recipe_gives_what_it_says(expression: str, expected: Any) -> None:
     properties = re.search(r"these properties:\n\n```json\n(.*?)```", PAGE, re.DOTALL)
     assert properties
     event = parsed(track("x", json.loads(properties[1])))
-    scope = Scope(event, Identity(email=EMAIL), event.properties, "properties.")
-    assert Expression(expression).read(scope) == expected
+    scope = Evaluation(event, Identity(email=EMAIL), event.properties, "properties.")
+    assert JmesPath(expression).read(scope) == expected
 
 
 def test_there_are_examples_and_recipes() -> None:

@@ -1,10 +1,11 @@
 """openapi/gateway.yaml: it is what the code would say now, a valid document, and tells of everything that is served."""
 
+import re
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
-import yaml
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from typer.testing import CliRunner
@@ -13,10 +14,11 @@ from app.cli import cli
 from app.commands.openapi import gateway_document
 from app.ingest.paths import TRACKING_PATHS, TrackingPath
 from app.segment.events import WireEvent
-from tests.fakes import Door, open_door, pages
+from tests.documents import read_yaml
+from tests.fakes import Harness, described_api, open_intake
 
 FILE: Final = Path(__file__).parent.parent / "openapi" / "gateway.yaml"
-DOCUMENT: Final[dict[str, Any]] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+DOCUMENT: Final[dict[str, Any]] = read_yaml(FILE)
 KEPT: Final = [form for form in TRACKING_PATHS if not form.discard]
 JSON: Final = "application/json"
 
@@ -139,24 +141,32 @@ def test_where_batches_come_a_single_event_and_a_bare_list_are_described_too(for
 
 
 @pytest.mark.parametrize("form", of(list(TRACKING_PATHS)))
-async def test_an_example_is_what_it_should_be_and_is_taken(door: Door, form: TrackingPath) -> None:
+async def test_an_example_is_what_it_should_be_and_is_taken(intake: Harness, form: TrackingPath) -> None:
     content = body(form)
     assert examples(content)
     for example in examples(content):
         assert mistakes(example, content["schema"]) == []
-        answer = await door.post(form.path, example)
+        answer = await intake.post(form.path, example)
         assert (answer.status_code, answer.json()) == (200, {"success": True})
-    assert {ending for ending in door.outbox.endings if ending} <= {
+    assert {ending for ending in intake.outbox.endings if ending} <= {
         "dropped:not_forwarded",
-        "dropped:deletion_not_allowed",
+        "dropped:erasure_not_allowed",
     }
 
 
 @pytest.fixture
-def door() -> Door:
-    return open_door(beneath=pages)
+def intake() -> Harness:
+    return open_intake()
 
 
-async def test_the_gateway_serves_the_same_document(door: Door) -> None:
-    async with door.http:
-        assert (await door.http.get("/openapi.json")).json() == DOCUMENT
+async def test_the_gateway_serves_the_same_document(intake: Harness) -> None:
+    transport = httpx.ASGITransport(described_api())
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as operator:
+        assert (await operator.get("/openapi.json")).json() == DOCUMENT
+        page = (await operator.get("/docs")).text
+        assert "//" not in page.replace("<!DOCTYPE", ""), "it needs nothing from another host"
+        for asset in re.findall(r'(?:src|href)="([^"]+)"', page):
+            assert (await operator.get(asset)).status_code == 200
+    async with intake.http:
+        for path in ("/openapi.json", "/docs", "/metrics", "/scaling"):
+            assert (await intake.http.get(path)).status_code == 404, "not on the public port"

@@ -13,28 +13,33 @@ import pytest
 import yaml
 
 from app import __version__
+from tests.waiting import patient
 
 ROOT: Final = Path(__file__).parent.parent
 NEXT: Final = "99.1.0"
 NOT_COPIED: Final = shutil.ignore_patterns(
-    ".*_cache", ".venv", ".git", ".hypothesis", "data", "__pycache__", "node_modules"
+    ".*cache", ".venv", ".git", ".hypothesis", "data", "__pycache__", "node_modules"
 )
 
 
 class Copy:
-    """This tree in a repository of its own, all committed."""
+    """This tree in a repository of its own, all committed; `of`: another such copy, which is cloned."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, of: "Copy | None" = None) -> None:
         self.root = folder / "copy"
-        shutil.copytree(ROOT, self.root, ignore=NOT_COPIED)
+        if of is None:
+            shutil.copytree(ROOT, self.root, ignore=NOT_COPIED)
         ready = folder / "ready"  # all is installed, says this file
-        ready.touch()
         self._make = ("make", f"DEV_READY={ready}", f"BIN={Path(sys.executable).parent}", "release")
         person = {f"GIT_{role}_{what}": "tester" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         self._environment = {**os.environ, **person, "PYTHONPATH": str(self.root), "GIT_CONFIG_GLOBAL": "/dev/null"}
-        self.git("init", "--quiet")
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--message", "all")
+        if of is None:
+            self.git("init", "--quiet")
+            self.git("add", "--all")
+            self.git("commit", "--quiet", "--message", "all")
+        else:
+            of.git("clone", "--quiet", ".", str(self.root))
+        ready.touch()  # after what it is made of
 
     def release(self, version: str, arguments: Sequence[str] = ()) -> "subprocess.CompletedProcess[str]":
         return self._run(*self._make, f"VERSION={version}", f"ARGS={' '.join(arguments)}")
@@ -50,13 +55,24 @@ class Copy:
 
     def _run(self, *command: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            command, cwd=self.root, env=self._environment, capture_output=True, text=True, check=False, timeout=60
+            command,
+            cwd=self.root,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=patient(60),
         )
 
 
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    return Copy(tmp_path_factory.mktemp("release"))
+
+
 @pytest.fixture
-def copy(tmp_path: Path) -> Copy:
-    return Copy(tmp_path)
+def copy(tmp_path: Path, original: Copy) -> Copy:
+    return Copy(tmp_path, original)
 
 
 def versions(root: Path) -> dict[str, str]:
@@ -129,7 +145,7 @@ def test_there_is_none_of_changes_that_are_not_committed(copy: Copy) -> None:
     refused(copy, copy.release(NEXT), "not committed:\n?? new.txt", dirty="?? new.txt\n")
 
 
-def test_there_is_none_of_nothing_new(copy: Copy) -> None:
+def test_there_is_none_of_unchanged(copy: Copy) -> None:
     copy.log_of_changes("# Changelog\n\n## Unreleased\n\n## 0.0.1 - 2020-01-01\n\n- Old.\n")
     refused(copy, copy.release(NEXT), "nothing under Unreleased")
 

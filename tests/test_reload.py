@@ -1,4 +1,4 @@
-"""A configuration that changes while a process runs: what is good is used, what is bad changes nothing and is told."""
+"""A configuration that changes while a process runs: a valid one is applied, an invalid one is only reported."""
 
 import asyncio
 import os
@@ -11,9 +11,10 @@ from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 
-from app.config.topology import Topology, load_file
+from app.config.topology import Loaded, Topology, load_file
 from app.metrics import ConfigMetrics
 from app.reload import Reload
+from tests.waiting import patient
 
 GOOD: Final = """\
 destinations:
@@ -40,7 +41,7 @@ class Running:
             load_file(self.file),
             load=lambda: load_file(self.file),
             use=lambda topology: self.use(topology),
-            waiting=self._waiting,
+            waiting=self.ask_waiting,
             metrics=ConfigMetrics(self.registry),
             look_every_s=LOOK_S,
             again_after_s=10 * LOOK_S,
@@ -59,7 +60,7 @@ class Running:
         return self.metric("reloads_total", result="ok"), self.metric("reloads_total", result="failed")
 
     async def until(self, true: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patient(20)):
             while not true():  # noqa: ASYNC110 - nothing tells us
                 await asyncio.sleep(LOOK_S)
 
@@ -67,7 +68,7 @@ class Running:
         """Return when it has surely looked this often."""
         await asyncio.sleep(LOOK_S * times * 4)
 
-    async def _waiting(self, names: Collection[str]) -> Mapping[str, int]:
+    async def ask_waiting(self, names: Collection[str]) -> Mapping[str, int]:
         return {name: self.waiting.get(name, 0) for name in names}
 
 
@@ -122,8 +123,35 @@ async def test_a_file_that_is_only_touched_is_used_once_more_and_not_again(watch
     assert len(watched.used) == 1
 
 
+async def test_what_runs_is_shared_once_and_again_after_a_change_or_a_failure(running: Running) -> None:
+    shared: list[Loaded] = []
+    failures = [RedisConnectionError("away")]
+
+    async def share(loaded: Loaded) -> None:
+        if failures:
+            raise failures.pop()
+        shared.append(loaded)
+
+    reload = Reload(
+        load_file(running.file),
+        load=lambda: load_file(running.file),
+        use=running.used.append,
+        waiting=running.ask_waiting,
+        metrics=ConfigMetrics(CollectorRegistry()),
+        share=share,
+        look_every_s=LOOK_S,
+    )
+    async with reload.watching():
+        await running.until(lambda: len(shared) == 1)
+        await running.looks()
+        change_key(running)
+        await running.until(lambda: len(shared) == 2)
+        await running.looks()
+    assert shared == [shared[0], reload.running]
+
+
 MISTAKES: Final = [
-    pytest.param(GOOD.replace("wk-1, dest", "wk-1, desk"), "line 5: sources.web.desk", id="a misspelt key"),
+    pytest.param(GOOD.replace("wk-1, dest", "wk-1, context"), "line 5: sources.web.context", id="a misspelt key"),
     pytest.param(GOOD.replace("{write_key", "[write_key"), "line 5: not YAML", id="no YAML"),
     pytest.param("", "line 1", id="nothing"),
     pytest.param(GOOD.replace("/token", "/no-token"), "line 3: destinations.beta", id="a secret that is not there"),

@@ -8,14 +8,16 @@ from typing import Any, Final
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from app.config.bad_settings import BadSettings
 from app.config.topology import Topology
-from app.config.values import ATTENTIVE_URL, BadSettings
+from app.config.values import ATTENTIVE_URL
 from app.identity.extract import IdentityRules
 from app.mapping.attributes import AttributeRules
 from app.pipeline import Plan
 from app.segment.paths import EventPath
 from app.settings import Settings, load_settings
-from app.topology import all_lanes, all_senders, plan_of
+from app.wiring.gateway import all_senders, plan_of
+from app.wiring.shared import all_lanes
 
 TOKEN: Final = "tk_9f3a-very-secret"
 KEY: Final = "wk_51c0-very-secret"
@@ -175,9 +177,18 @@ MISTAKES: Final = [
     pytest.param({"ATTENTIVE_BASE_URL": "https://a.example/v1"}, "ATTENTIVE_BASE_URL", "scheme", id="a version in it"),
     pytest.param({"ATTENTIVE_BASE_URL": "ftp://a.example"}, "ATTENTIVE_BASE_URL", "scheme", id="another scheme"),
     pytest.param({"ATTENTIVE_BASE_URL": "https://"}, "ATTENTIVE_BASE_URL", "scheme", id="no host"),
+    pytest.param({"ATTENTIVE_BASE_URL": "https://u:secret@a.example"}, "ATTENTIVE_BASE_URL", "password", id="a login"),
+    pytest.param({"ATTENTIVE_BASE_URL": "https://u@a.example"}, "ATTENTIVE_BASE_URL", "user", id="a user"),
+    pytest.param({"ATTENTIVE_BASE_URL": "https://a.example#v2"}, "ATTENTIVE_BASE_URL", "fragment", id="a fragment"),
     pytest.param({"ATTENTIVE_BASE_URL": "https://a.example:port"}, "ATTENTIVE_BASE_URL", "", id="no port"),
     pytest.param({"ATTENTIVE_BASE_URL": "https://[::1"}, "ATTENTIVE_BASE_URL", "", id="half an address"),
     pytest.param({"GATEWAY_PORT": "http"}, "GATEWAY_PORT", "integer", id="a port in words"),
+    pytest.param(
+        {"ATTENTIVE_BASE_URL": "https://ann:pw@api.attentivemobile.com"},
+        "ATTENTIVE_BASE_URL",
+        "only the API token is sent",
+        id="a user and a password in an address",
+    ),
     pytest.param({"GATEWAY_PORT": "70000"}, "GATEWAY_PORT", "65535", id="a port too high"),
     pytest.param({"GATEWAY_PORT": "-1"}, "GATEWAY_PORT", "0", id="a port too low"),
     pytest.param({"GATEWAY_REDIS_URL": "http://:very-secret@h"}, "GATEWAY_REDIS_URL", "redis://", id="no Redis"),
@@ -199,6 +210,12 @@ MISTAKES: Final = [
     pytest.param({"GATEWAY_WORKER_CALLS_PER_SECOND": "nan"}, "GATEWAY_WORKER_CALLS_PER_SECOND", "", id="no number"),
     pytest.param({"GATEWAY_REQUIRE_DURABLE_REDIS": "maybe"}, "GATEWAY_REQUIRE_DURABLE_REDIS", "boolean", id="maybe"),
 ]
+
+
+def test_servers_listen_on_this_machine_alone_unless_told_otherwise() -> None:
+    hosts = {name: value for name, value in load_settings() if name.endswith("host")}
+    assert hosts.keys() >= {"host", "admin_host", "worker_host", "console_host"}
+    assert set(hosts.values()) == {"127.0.0.1"}
 
 
 class TestAMistake:
@@ -304,7 +321,7 @@ class TestAFile:
             identifiers=plan_of(acme).identity.traits,
             join_lists=False,
             most_names=None,
-            kinds={"postal_code": "string"},
+            types={"postal_code": "string"},
         )
         plan = plan_of(test)
         assert plan == replace(Plan(), catalogue=plan.catalogue, guard=plan.guard)

@@ -8,22 +8,26 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.attentive.endpoints import BY_NAME
-from app.delivery.backlog import Entry, Lane, LaneLease, Settlement
-from app.delivery.connection import why_unavailable
-from app.delivery.group_commit import GroupCommit
-from app.delivery.last_second import LastSecond
-from app.delivery.wake import wake_lane
-from app.topology import consent_rules
+from app.delivery.consent import ConsentRules
+from app.delivery.consumer import LaneConsumer
+from app.delivery.lag import NO_OBJECTIVES
+from app.delivery.lane import Lane
+from app.delivery.opt_outs import opted_out
+from app.delivery.settlement import Entry, Settlement
+from app.delivery.sliding_window import SlidingWindow
+from app.delivery.wakeup import wake_lane
+from app.store.connection import why_unavailable
+from app.store.errors import PASSING, StoreError
+from app.store.group_commit import GroupCommit
 from workers.attempt import Attempts
-from workers.desk import Desk
+from workers.context import WorkerContext
+from workers.traced_attempt import TracedAttempts
 
 SLICE: Final = timedelta(seconds=30)  # then the lane is handed back, so that lanes spread over the workers there are
 IDLE: Final = timedelta(seconds=2)  # an empty lane is watched this long: its next event finds its drain awake
+SETTLED_AT_ONCE: Final = 100  # in one run of the script, which holds up everything else in Redis
 SETTLE_WITHIN: Final = timedelta(seconds=5)
 _SETTLE_AGAIN_S: Final = 0.1
 _BLOCK: Final = timedelta(seconds=1)
@@ -38,48 +42,66 @@ async def drain(ctx: dict[str, Any], destination: str, endpoint: str) -> None:
     Never raises for a delivery's sake. When Redis goes away it returns; what was claimed stays claimed, and the lane's
     next drain inherits it.
     """
-    desk: Desk = ctx["desk"]
-    with desk.draining():
-        await _drain_lane(desk, Lane(destination, endpoint))
+    context: WorkerContext = ctx["context"]
+    with context.draining():
+        await _drain_lane(context, Lane(destination, endpoint))
 
 
-async def _drain_lane(desk: Desk, lane: Lane) -> None:
+async def _drain_lane(context: WorkerContext, lane: Lane) -> None:
     destination, endpoint = lane.destination, lane.endpoint
-    accounts = desk.accounts
+    accounts = context.accounts
     attentive = accounts.clients.get(destination)
     if attentive is None or endpoint not in BY_NAME:
         log.warning("drain.unknown_lane", lane=str(lane))
         return
-    consent = consent_rules(accounts.destinations[destination])
-    attempts = Attempts(lane, attentive, desk.metrics, accounts.policies[lane], consent)
-    lease = LaneLease(desk.redis, lane, accounts.paces[lane], journal_entries=desk.journal_entries)
+    wanted = accounts.destinations[destination]
+    attempts = (Attempts if context.emit is None else partial(TracedAttempts, emit=context.emit))(
+        lane,
+        attentive,
+        context.metrics,
+        accounts.policies[lane],
+        accounts.consents.get(destination, ConsentRules()),
+        wanted.recipients,
+        context.event_keys,
+        context.recording.share,
+        context.lag.of(destination, accounts.objectives.get(destination, NO_OBJECTIVES)),
+        partial(opted_out, context.redis, destination),
+    )
+    lease = LaneConsumer(
+        context.redis,
+        lane,
+        accounts.paces[lane],
+        journal_entries=context.journal_entries,
+        retention=context.retention,
+        recording=context.recording,
+    )
     try:
-        if not await lease.acquire():
+        if not await context.may_send(accounts, destination) or not await lease.acquire():
             return
         try:
-            await _Drain(lease, attempts, desk.concurrency, accounts.over).run()
+            await _Drain(lease, attempts, context.concurrency, accounts.superseded).run()
         finally:
-            turn = await asyncio.shield(lease.release())
-        if turn is not None and not desk.stopping.is_set() and lane in desk.paces:
-            await wake_lane(desk.redis, destination, endpoint, turn)
-    except RedisError as failure:
-        log.warning("drain.interrupted", lane=str(lane), reason=why_unavailable(failure), error=str(failure)[:100])
+            generation = await asyncio.shield(lease.release())
+        if generation is not None and not context.stopping.is_set() and lane in context.paces:
+            await wake_lane(context.redis, destination, endpoint, generation)
+    except StoreError as failure:
+        log.warning("drain.interrupted", lane=str(lane), reason=why_unavailable(failure))
 
 
 class _Drain:
     """One run over one lane."""
 
-    def __init__(self, lease: LaneLease, attempts: Attempts, concurrency: int, stopping: asyncio.Event) -> None:
+    def __init__(self, lease: LaneConsumer, attempts: Attempts, concurrency: int, stopping: asyncio.Event) -> None:
         self._lease = lease
         self._attempts = attempts
         self._concurrency = concurrency
         self._stopping = stopping
-        # No method of ours, for that would be a cycle: a drain that has ended would wait, with all its times, for the
+        # Not a method of ours, which would be a cycle: a drain that has ended would wait, with all its times, for the
         # garbage collector.
-        self._settle = GroupCommit(partial(_settle, lease))
+        self._settle = GroupCommit(partial(_settle, lease), most=SETTLED_AT_ONCE)
         self._sending: set[asyncio.Task[None]] = set()
         before, ago = lease.before
-        self._second = LastSecond(time.monotonic(), before=before, ago_s=ago.total_seconds())
+        self._second = SlidingWindow(time.monotonic(), before=before, ago_s=ago.total_seconds())
         self._lost = False
 
     async def run(self) -> None:
@@ -93,8 +115,9 @@ class _Drain:
 
     async def _take_over(self) -> None:
         """Settle what an earlier drain left under way when it was killed: it may have been sent."""
-        inherited = await self._lease.inherit()
-        await asyncio.gather(*(self._settle.submit(self._attempts.orphaned(entry)) for entry in inherited))
+        reclaimed = await self._lease.reclaim()
+        ends = [end for entry in reclaimed if (end := self._attempts.orphaned(entry)) is not None]
+        await asyncio.gather(*map(self._settle.submit, ends))
 
     async def _loop(self) -> None:
         ends = time.monotonic() + SLICE.total_seconds()
@@ -112,6 +135,7 @@ class _Drain:
             )
             if claim.lost or claim.held:
                 return
+            self._attempts.follow(claim)
             self._start(claim.entries)
             if claim.entries:
                 last_busy = now
@@ -140,18 +164,18 @@ class _Drain:
         self._second.returns(number, settlement.reply, time.monotonic())
         try:
             await self._settle.submit(settlement)
-        except RedisError as failure:  # it stays claimed: whoever drains this lane next finds it, of unknown outcome
+        except StoreError as failure:  # it stays claimed: the lane's next drain finds it, of unknown outcome
             self._lost = True
             log.error("delivery.unsettled", lane=str(self._lease.lane), reason=why_unavailable(failure))
 
 
-async def _settle(lease: LaneLease, settlements: Sequence[Settlement]) -> list[BaseException | None]:
+async def _settle(lease: LaneConsumer, settlements: Sequence[Settlement]) -> list[BaseException | None]:
     """Settle, and when Redis is away, try until it is back: what is not settled is an unknown outcome."""
     ends = time.monotonic() + SETTLE_WITHIN.total_seconds()
     while True:
         try:
             await lease.settle(settlements)
-        except (RedisConnectionError, RedisTimeoutError):  # a Redis that still loads its file is one of these
+        except PASSING:
             if time.monotonic() > ends:
                 raise
             await asyncio.sleep(_SETTLE_AGAIN_S)

@@ -6,21 +6,23 @@ from typing import Any, Final
 
 import orjson
 
+from app.attentive.answers import Reply
 from app.attentive.call import Priority
-from app.attentive.client import AttentiveClient, Reply
+from app.attentive.client import AttentiveClient
 from app.attentive.endpoints import BY_NAME
-from app.delivery.backlog import Lane, LaneLease
+from app.delivery.consumer import LaneConsumer
 from app.delivery.delivery import Delivery, to_ms
+from app.delivery.lane import Lane
 from app.delivery.outcome import Hold, Outcome, RetryLater, judge
-from app.delivery.wake import wake_lane
-from workers.desk import Desk
+from app.delivery.wakeup import wake_lane
+from workers.context import WorkerContext
 
 SHORTEST_WAIT: Final = timedelta(seconds=1)  # while the lane is busy, at its pace, or held
 LONGEST_WAIT: Final = timedelta(seconds=10)  # a hold may end before its time
 
 
 async def call_once(
-    desk: Desk,
+    context: WorkerContext,
     lane: Lane,
     client: AttentiveClient,
     body: dict[str, Any],
@@ -31,28 +33,31 @@ async def call_once(
 ) -> tuple[Outcome, Reply | None]:
     """Make attempt number `attempt`, unless the lane has to wait; what follows, and the answer if there was one.
 
-    Whatever has to wait is a RetryLater. After `deadline`, no failure is. Raises RedisError.
+    Whatever has to wait is a RetryLater. After `deadline`, no failure is. Raises StoreError.
     """
-    lease = LaneLease(desk.redis, lane, desk.paces[lane], journal_entries=0)
+    accounts = context.accounts
+    if accounts.clients.get(lane.destination) is not client or not await context.may_send(accounts, lane.destination):
+        return RetryLater(LONGEST_WAIT, "its account, which is not verified"), None
+    lease = LaneConsumer(context.redis, lane, context.paces[lane], journal_entries=0)
     if not await lease.acquire():
         return RetryLater(SHORTEST_WAIT, "its lane, which is busy"), None
     try:
         if wait := await lease.token():
             return RetryLater(min(max(wait, SHORTEST_WAIT), LONGEST_WAIT), "its endpoint's pace, or a hold"), None
-        return await _call(desk, lane, lease, client, _delivery(lane, body, attempt, deadline, now))
+        return await _call(context, lane, lease, client, _delivery(lane, body, attempt, deadline, now))
     finally:
-        turn = await asyncio.shield(lease.release())
-        if turn is not None:
-            await wake_lane(desk.redis, lane.destination, lane.endpoint, turn)
+        generation = await asyncio.shield(lease.release())
+        if generation is not None:
+            await wake_lane(context.redis, lane.destination, lane.endpoint, generation)
 
 
 async def _call(
-    desk: Desk, lane: Lane, lease: LaneLease, client: AttentiveClient, delivery: Delivery
+    context: WorkerContext, lane: Lane, lease: LaneConsumer, client: AttentiveClient, delivery: Delivery
 ) -> tuple[Outcome, Reply | None]:
     reply = await client.send(BY_NAME[lane.endpoint], delivery.body)
     answered = reply if isinstance(reply, Reply) else None
     answer = str(answered.status) if answered else "unreachable"
-    desk.metrics.attempted(lane.destination, lane.endpoint, answer, reply.took.total_seconds())
+    context.metrics.attempted(lane.destination, lane.endpoint, answer, reply.took.total_seconds())
     match judge(reply, delivery, now=delivery.received_at):
         case Hold() as hold:
             await lease.report(reply, hold)

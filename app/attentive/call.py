@@ -9,7 +9,7 @@ from app.value import Value
 
 
 class Priority(IntEnum):
-    """Who goes first when calls wait for the same limit. Lower numbers go first."""
+    """The order of calls that wait for one limit. Lower numbers go first."""
 
     HIGH = 0
     NORMAL = 1
@@ -24,5 +24,5 @@ class AttentiveCall(Value, frozen=True, gc=False):
     endpoint: Endpoint
     body: Mapping[str, Any]
     priority: Priority = Priority.NORMAL
-    once_in_s: int = 0  # the same said again about the same person within this time is left out; 0: nothing is
-    ask_first: bool = False  # Attentive is asked whether it is so already, and the call is sent only if it is not
+    dedupe_window_s: int = 0  # a repeated call about the same person within this time is skipped; 0: none is
+    verify_first: bool = False  # first ask Attentive whether the call would change anything

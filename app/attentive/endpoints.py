@@ -1,4 +1,4 @@
-"""Attentive's endpoints as data: path, scope, limit, and what a second call that says the same does.
+"""Attentive's endpoints as data: path, scope, limit, and the effect of a repeated call.
 
 Source: Attentive's API reference and its rate limits page.
 """
@@ -9,27 +9,27 @@ from typing import Final
 
 
 class Repeat(StrEnum):
-    """What becomes of a call that is sent twice: Attentive has no idempotency key."""
+    """The effect of a call that is sent twice: Attentive has no idempotency key."""
 
     HARMLESS = "changes nothing"
-    RECOGNISED = "can be told by its id"  # externalEventId, orderId: by best effort
+    RECOGNISED = "can be recognised by its ID"  # externalEventId, orderId: on a best-effort basis
     COUNTED = "counts twice"
     TEXTED = "texts the person again"
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint. `calls_per_second` is the documented limit of one access token on this path;
-    `scope` names the permissions its key needs, separated by blanks.
+    """One endpoint. `calls_per_second` is the documented limit of one access token on this path.
+    `scope` names the scopes that its token needs, separated by spaces.
     """
 
     name: str
     path: str
     scope: str
     calls_per_second: float
-    dated: bool = False  # the call loses its worth with age
+    dated: bool = False  # the call loses value with age
     repeat: Repeat = Repeat.HARMLESS
-    already: tuple[tuple[int, bytes], ...] = ()  # errors that say it was so before: a status, and what its body holds
+    already: tuple[tuple[int, bytes], ...] = ()  # errors for a call without effect: a status, and text in its body
 
 
 PRODUCT_VIEW: Final = Endpoint(
@@ -73,8 +73,17 @@ ENDPOINTS: Final = (
     UNSUBSCRIBE,
     PRIVACY_DELETE,
 )
-# Reads are asked when in doubt, not delivered, so they have no lanes. Older pages give all subscription calls 10 a
-# second, newer ones name no figure for this one.
+# Reads are made for calls in doubt, not delivered, so they have no lanes. Older pages limit all subscription calls to
+# 10 per second, newer ones give no limit for this one.
 ELIGIBILITY: Final = Endpoint("eligibility", "/v1/subscriptions", "subscriptions:read", 10)
+
+# Bulk calls and what belongs to them are sent by syncs, one after the other, and have no lanes.
+SEGMENT_MEMBERS: Final = Endpoint("segment-members", "/v2/bulk/segments/members", "segments:write", 100)
+BULK_ATTRIBUTES: Final = Endpoint(
+    "bulk-user-attributes", "/v2/bulk/user/attributes", "attributes:write subscriptions:write", 100
+)
+SEGMENTS_READ: Final = "segments:read"
+SEGMENTS_PATH: Final = "/v2/segments"
+BULK_JOB_PATH: Final = "/v2/bulk/job"
 
 BY_NAME: Final = {endpoint.name: endpoint for endpoint in ENDPOINTS}

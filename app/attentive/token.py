@@ -1,25 +1,35 @@
-"""What can be known of an API token without writing to anybody: whether it works, whose it is, and which scopes it has.
+"""What can be learnt about an API token without messaging any person: whether it works, its account, and its scopes.
 
-Attentive lists a token's scopes nowhere. A scope shows by a call that can never be acted on: where the token has it,
-the call is refused for what it lacks; where not, with 403. Source: Attentive's API reference.
+Attentive has no call that lists a token's scopes. A call that can never take effect shows one: with the scope, the
+call is refused for its content, without it, with 403. Source: Attentive's API reference.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal, TypeGuard
+from typing import Any, Final, Literal, TypeGuard
 
 import orjson
 
-from app.attentive.client import Reply, Unreachable
-from app.attentive.endpoints import CUSTOM_EVENT, ELIGIBILITY, IDENTITY, PRIVACY_DELETE, PRODUCT_VIEW, UNSUBSCRIBE
+from app.attentive.answers import Reply, Unreachable
+from app.attentive.endpoints import (
+    CUSTOM_EVENT,
+    ELIGIBILITY,
+    IDENTITY,
+    PRIVACY_DELETE,
+    PRODUCT_VIEW,
+    SEGMENT_MEMBERS,
+    SEGMENTS_PATH,
+    SEGMENTS_READ,
+    UNSUBSCRIBE,
+)
 
-_NOTHING: Final = b"[]"  # JSON, and no object: no endpoint can act on it
+_NOTHING: Final = b"[]"  # JSON but not an object: no endpoint can process it
 
 
 @dataclass(frozen=True, slots=True)
 class ScopeProbe:
-    """A call that names nobody and says nothing. `refused`: by these the endpoint tells that it would have acted."""
+    """A call without person and content. `refused`: the statuses which show that the token has the scope."""
 
     method: Literal["GET", "POST"]
     path: str
@@ -35,9 +45,11 @@ PROBES: Final[Mapping[str, ScopeProbe]] = {  # by scope
     "ecommerce:write": _write(PRODUCT_VIEW.path),
     "events:write": _write(CUSTOM_EVENT.path),
     "identity:write": _write(IDENTITY.path),
-    "attributes:write": ScopeProbe("GET", "/v1/attributes/custom"),  # of nobody, which is a 400
+    "attributes:write": ScopeProbe("GET", "/v1/attributes/custom"),  # without a person, which is a 400
     "subscriptions:write": _write(UNSUBSCRIBE.path),
     "subscriptions:read": ScopeProbe("GET", ELIGIBILITY.path),
+    SEGMENTS_READ: ScopeProbe("GET", f"{SEGMENTS_PATH}/external/-", refused=(400, 404, 422)),
+    SEGMENT_MEMBERS.scope: _write(SEGMENTS_PATH),
     "privacy_requests:write": _write(PRIVACY_DELETE.path),
     "privacy_requests:read": ScopeProbe("GET", f"{PRIVACY_DELETE.path}/0", refused=(400, 404, 422)),
 }
@@ -52,7 +64,7 @@ class Held(StrEnum):
 
 
 def held(probe: ScopeProbe, reply: Reply | Unreachable) -> Held:
-    """What the answer to a probe says of its scope."""
+    """What the answer to a probe shows about its scope."""
     match reply:
         case Reply(status=403):
             return Held.NO
@@ -63,18 +75,35 @@ def held(probe: ScopeProbe, reply: Reply | Unreachable) -> Held:
 
 
 def works(reply: Reply | Unreachable) -> TypeGuard[Reply]:
-    """Whether the answer to "who am I" says that the token works."""
+    """Whether the answer to "who am I" shows that the token works."""
     return isinstance(reply, Reply) and 200 <= reply.status < 300
 
 
-def owner(reply: Reply) -> str:
-    """Whose token it is, by the same answer: company and app, as people call them.
+def named_by(reply: Reply | Unreachable) -> dict[str, Any]:
+    """Company and app in that answer. Empty if the token does not work, or the answer cannot be read."""
+    if not works(reply):
+        return {}
+    try:
+        named = orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        return {}
+    return named if isinstance(named, dict) else {}
 
-    The app counts: an event type belongs to the one that sent it first, and starts no journey when another sends it.
+
+def app_of(reply: Reply | Unreachable) -> str | None:
+    """The name of the app that a working token belongs to, by that answer."""
+    app = named_by(reply).get("applicationName")
+    return str(app)[:200] if app else None
+
+
+def owner(reply: Reply) -> str:
+    """The owner of the token, by that answer: company and app, for people to read.
+
+    The app matters: an event type belongs to the app that sent it first, and starts no journey if another app sends it.
     """
     try:
-        told = orjson.loads(reply.body)
-        company, app = (told.get(field) for field in ("companyName", "applicationName"))
+        facts = orjson.loads(reply.body)
+        company, app = (facts.get(field) for field in ("companyName", "applicationName"))
     except (orjson.JSONDecodeError, AttributeError):
         return "an answer that cannot be read"
     return f"{company or 'an unnamed company'}{f', app {app}' if app else ''}"

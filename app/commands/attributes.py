@@ -1,73 +1,60 @@
 """`attentive-gateway attributes`: the custom attributes that each account has, and forgetting one."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
-from app.commands.common import Operator, fail, out, with_redis
-from app.config.attributes import Attributes
-from app.delivery.attributes import Types, forget_attribute, read_attributes
-from app.delivery.books import Books, read_books
+from app.commands.common import audit, numeric, out, table_with, whole, with_redis
+from app.operations import attributes as operations
+from app.operations.attributes import AttributeList
+from app.operations.operator import Operator
 
-commands = typer.Typer(no_args_is_help=True, help="Look after the custom attributes of the Attentive accounts.")
+commands = typer.Typer(no_args_is_help=True, help="List and forget the custom attributes of Attentive accounts.")
 
-Destination = Annotated[str | None, typer.Option("--destination", help="of this destination; else of all")]
+Destination = Annotated[
+    str | None, typer.Option("--destination", help="Only this destination. Without it, all destinations.")
+]
 
 
 @commands.command("list")
 def list_attributes(destination: Destination = None) -> None:
     """Show each attribute with its type, and how many values of another type were left out."""
-
-    async def work(operator: Operator) -> list[Table]:
-        names = _named(operator, destination)
-        known = await read_attributes(operator.redis, names)
-        settings = operator.topology.destinations
-        return [
-            _table(settings[books.destination].attributes, known[books.destination], books)
-            for books in await read_books(operator.redis, names)
-        ]
-
-    for table in with_redis(work):
-        out.print(table)
+    for each in with_redis(lambda operator: operations.list_attributes(operator, destination)):
+        out.print(_table(each))
 
 
 @commands.command("forget")
 def forget(
-    name: Annotated[str, typer.Argument(help="the attribute, as `list` shows it")], destination: Destination = None
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The attribute, as `list` prints it.")],
+    destination: Destination = None,
 ) -> None:
-    """Forget an attribute and its type: its next value sets the type anew. Attentive is not told of it.
+    """Forget an attribute and its type, so that its next value defines the type. Nothing is changed at Attentive.
 
-    For an attribute whose first value had the wrong type and that was made anew in Attentive, or deleted there.
+    Use it when the first value had the wrong type, after the attribute was deleted or created anew in Attentive.
     """
 
-    async def work(operator: Operator) -> list[str]:
-        names = _named(operator, destination)
-        return [one for one in names if await forget_attribute(operator.redis, one, name)]
+    async def work(operator: Operator) -> Sequence[str]:
+        forgotten = await operations.forget(operator, name, destination)
+        for each in forgotten:
+            await audit(operator, "forget an attribute", destination=each)
+        return forgotten
 
     forgotten = with_redis(work)
-    if not forgotten:
-        fail(f"no attribute {name!r} is known; `attentive-gateway attributes list` shows those that are")
-    out.print(f"{', '.join(forgotten)}: {name} is forgotten", markup=False, highlight=False)
+    out.print(f"{', '.join(forgotten)}: {name} is forgotten.", markup=False, highlight=False)
 
 
-def _named(operator: Operator, destination: str | None) -> list[str]:
-    if destination is None:
-        return operator.destinations
-    if destination not in operator.destinations:
-        fail(f"there is no destination {destination!r}; there are: {', '.join(operator.destinations)}", 2)
-    return [destination]
-
-
-def _table(settings: Attributes, known: Types, books: Books) -> Table:
-    most = f" of {settings.most_names}" if settings.most_names is not None else ""
-    table = Table(
-        "Attribute", "Type", "Values left out", title=f"{books.destination}: {len(known)}{most}", title_justify="left"
-    )
-    for name in sorted({*known, *settings.types}):
-        declared = settings.types.get(name)
-        kind = f"{declared}, by the settings" if declared else known[name]
-        table.add_row(name, kind, f"{books.left_out.get(f'type:{name}', 0):,}")
-    if beyond := books.left_out.get("names", 0):
-        table.caption = f"{beyond:,} values of further attributes were left out"
+def _table(found: AttributeList) -> Table:
+    most = f" of {found.most}" if found.most is not None else ""
+    more = f"{found.beyond:,} values of further attributes were left out." if found.beyond else None
+    title = f"{found.destination}: {found.in_use}{most}"
+    table = table_with(whole("Attribute"), "Type", *numeric("Values left out"), title=title, caption=more)
+    for each in found.attributes:
+        table.add_row(
+            escape(each.name),
+            f"{each.type}, by the settings" if each.declared else each.type,
+            f"{each.values_left_out:,}",
+        )
     return table

@@ -1,197 +1,185 @@
-"""`attentive-gateway forget` and `receipts`: take a person out of everything, and show that it was done."""
+"""`attentive-gateway forget` and `receipts`: erase a person, and show that it was done."""
 
 import asyncio
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, cast
+from typing import Annotated, Final
 
 import orjson
 import typer
-from redis.exceptions import ResponseError
-from rich import box
 from rich.json import JSON
 from rich.table import Table
 
-from app.commands.common import Operator, err, fail, out, parse_span, with_redis
-from app.delivery import deletions
-from app.delivery.deletions import OVER_HERE, Deletion, Request, ask, receipt
-from app.delivery.script import Answer
-from app.delivery.subject import Subject
-from app.identity.normalise import to_e164, to_email
-from app.masking import mask_text
+from app.commands.common import audit, err, fail, out, parse_span, table_with, whole, with_redis
+from app.erasure.removal import Reach
+from app.erasure.requests import Erasure, receipt
+from app.erasure.subject import Subject
+from app.operations.erasures import (
+    Named,
+    all_receipts,
+    erase,
+    find_erasure,
+    identifiers,
+    is_done_here,
+    reach,
+    rewrite_log,
+    subject_of,
+)
+from app.operations.operator import Operator
 
 LOOK_EVERY_S: Final = 0.5
-NOBODY_AT_IT_S: Final = 15.0
+NO_WORKER_AFTER_S: Final = 15.0
 
-receipts = typer.Typer(no_args_is_help=True, help="Show what became of deletions. No receipt says whom it was about.")
+receipts = typer.Typer(no_args_is_help=True, help="Show the receipts of erasures. No receipt identifies the person.")
 
-DestinationName = Annotated[str | None, typer.Option(help="only for this destination; else for all")]
+DestinationName = Annotated[str | None, typer.Option(help="Only this destination. Without it, all destinations.")]
 
 
 def forget(
-    email: Annotated[list[str] | None, typer.Option(help="an e-mail address of the person; may be repeated")] = None,
-    phone: Annotated[list[str] | None, typer.Option(help="a phone number; may be repeated")] = None,
-    user_id: Annotated[list[str] | None, typer.Option(help="the shop's own id; may be repeated")] = None,
-    anonymous_id: Annotated[list[str] | None, typer.Option(help="a tracker's id; may be repeated")] = None,
+    email: Annotated[list[str] | None, typer.Option(help="An e-mail address of the person. May be repeated.")] = None,
+    phone: Annotated[list[str] | None, typer.Option(help="A phone number of the person. May be repeated.")] = None,
+    user_id: Annotated[list[str] | None, typer.Option(help="A user ID of the person. May be repeated.")] = None,
+    anonymous_id: Annotated[
+        list[str] | None, typer.Option(help="An anonymous ID of the person, as a tracker made it. May be repeated.")
+    ] = None,
     destination: DestinationName = None,
     reference: Annotated[
-        str, typer.Option(help="your own word for it, such as a ticket's number: it stands in the receipt")
+        str, typer.Option(help="Your own reference, such as a ticket number. It becomes part of the receipt.")
     ] = "",
-    wait: Annotated[bool, typer.Option("--wait", help="return when all is done that is done here")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when everything in the gateway is done.")] = False,
     rewrite_aof: Annotated[
-        bool, typer.Option("--rewrite-aof", help="then have Redis rewrite its append-only file, which keeps a history")
+        bool,
+        typer.Option("--rewrite-aof", help="Then have Redis rewrite its append-only file, which keeps old writes."),
     ] = False,
-    status: Annotated[str | None, typer.Option(metavar="ID", help="show how far a deletion is, and do nothing")] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show what the erasure would reach and what it would leave alone.")
+    ] = False,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show identifiers in the preview unmasked.")] = False,
+    status: Annotated[
+        str | None, typer.Option(metavar="ID", help="Show the state of this erasure, and do nothing else.")
+    ] = None,
 ) -> None:
-    """Forget a person: in memory, lanes, retries, dead letters and journal; at Attentive where that is configured.
+    """Erase a person from profiles, lanes, retries, dead letters and the journal, and from Attentive if configured.
 
-    Give all that is known of the person. A worker does the work; what comes in about the person later is new.
+    Give every identifier that you know. A worker carries out the erasure. Events that arrive later are new data.
     """
     if status is not None:
         _show(status, destination)
         return
-    if not (email or phone or user_id or anonymous_id):
-        fail("say who: --email, --phone, --user-id or --anonymous-id", 2)
 
     async def work(operator: Operator) -> None:
         begun: list[tuple[str, str]] = []
-        for name in _chosen(operator, destination):
-            region = operator.topology.destinations[name].default_region
-            subject = Subject.of(
-                emails=[_address(each) for each in email or ()],
-                phones=[_number(each, region) for each in phone or ()],
-                user_ids=[_id(each) for each in user_id or ()],
-                anonymous_ids=[_id(each) for each in anonymous_id or ()],
-            )
-            request = Request.new(subject, reference=mask_text(reference)[:200])
-            await ask(operator.redis, name, request)
-            begun.append((name, request.id))
-            out.print(f"{name}: deletion {request.id}", markup=False, highlight=False)
-        if wait or rewrite_aof:
+        named = Named(*map(tuple, (email or (), phone or (), user_id or (), anonymous_id or ())))
+        subjects = {name: subject_of(operator, name, named) for name in operator.chosen(destination)}
+        for name, subject in subjects.items():
+            if preview:
+                await audit(operator, "look up a person", destination=name, **({"shown": "unmasked"} if reveal else {}))
+                _print_reach(name, await reach(operator, name, subject), reveal=reveal)
+                continue
+            erasure_id = await erase(operator, name, subject, reference=reference)
+            begun.append((name, erasure_id))
+            await audit(operator, "erase", destination=name, ids=[erasure_id])
+            out.print(f"{name}: erasure {erasure_id}", markup=False, highlight=False)
+        if (wait or rewrite_aof) and begun:
             await _wait(operator, begun)
-        if rewrite_aof:
-            await _rewrite(operator)
+        if rewrite_aof and begun:
+            await rewrite_log(operator)
+            out.print("Redis rewrites its append-only file.")
 
     with_redis(work)
 
 
-async def _rewrite(operator: Operator) -> None:
-    try:
-        await cast(Answer, operator.redis.execute_command("BGREWRITEAOF"))  # type: ignore[no-untyped-call]
-    except ResponseError as refusal:
-        fail(f"the person is forgotten, but Redis does not rewrite its append-only file: {refusal}")
-    out.print("Redis rewrites its append-only file.")
+def _print_reach(destination: str, found: Reach, *, reveal: bool) -> None:
+    out.print(f"{destination}: an erasure reaches", markup=False, highlight=False)
+    _print_identifiers(found.person, reveal=reveal)
+    if found.claimed:
+        out.print("and leaves alone, because only public sources link them to the person:", highlight=False)
+        _print_identifiers(found.claimed, reveal=reveal)
+        out.print("If they belong to the person, give them too.", highlight=False)
+
+
+def _print_identifiers(person: Subject, *, reveal: bool) -> None:
+    for kind, value in identifiers(person, reveal=reveal):
+        out.print(f"  {kind}: {value}", markup=False, highlight=False)
 
 
 async def _wait(operator: Operator, begun: Sequence[tuple[str, str]]) -> None:
     """Return when nothing is left to do here; what Attentive still has to do may take it 30 days."""
-    started, told = time.monotonic(), False
+    started, warned = time.monotonic(), False
     while True:
-        found = [(name, await deletions.find(operator.redis, name, each)) for name, each in begun]
-        if all(each is not None and each.state in OVER_HERE for _, each in found):
+        found = [each for name, erasure_id in begun for each in await find_erasure(operator, name, erasure_id)]
+        if len(found) == len(begun) and all(is_done_here(erasure) for _, erasure in found):
             break
-        if not told and time.monotonic() - started > NOBODY_AT_IT_S:
-            told = True
-            err.print("Still waiting: does a worker run, and does Attentive answer? Ctrl-C leaves the deletion to it.")
+        if not warned and time.monotonic() - started > NO_WORKER_AFTER_S:
+            warned = True
+            err.print(
+                "Still waiting. Check that a worker runs and that Attentive answers. "
+                "After Ctrl-C, the erasure goes on without this command."
+            )
         await asyncio.sleep(LOOK_EVERY_S)
-    out.print(_table([(name, each) for name, each in found if each is not None]))
+    out.print(_table(found))
 
 
-def _show(deletion_id: str, destination: str | None) -> None:
-    found = with_redis(lambda operator: _found(operator, destination, deletion_id))
+def _show(erasure_id: str, destination: str | None) -> None:
+    found = with_redis(lambda operator: find_erasure(operator, destination, erasure_id))
     if not found:
-        fail(f"no deletion {deletion_id} is known here")
-    for name, deletion in found:
-        out.print(JSON(orjson.dumps(receipt(name, deletion)).decode()))
-
-
-async def _found(operator: Operator, destination: str | None, deletion_id: str) -> list[tuple[str, Deletion]]:
-    names = _chosen(operator, destination)
-    found = [(name, await deletions.find(operator.redis, name, deletion_id)) for name in names]
-    return [(name, deletion) for name, deletion in found if deletion is not None]
+        fail(f"There is no erasure {erasure_id}. Run `attentive-gateway receipts list` to see all of them.")
+    for name, erasure in found:
+        out.print(JSON(orjson.dumps(receipt(name, erasure)).decode()))
 
 
 @receipts.command("list")
 def list_receipts(
     destination: DestinationName = None,
-    limit: Annotated[int, typer.Option(min=1, help="show at most this many, the newest first")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="The largest number to show, newest first.")] = 50,
 ) -> None:
-    """Show deletions, the newest first, and how far each is."""
-    found = with_redis(lambda operator: _all(operator, destination))
+    """List erasures and their states, newest first."""
+    found = with_redis(lambda operator: all_receipts(operator, destination))
     if not found:
-        out.print("No deletion is known.")
+        out.print("There are no erasures.")
         return
     out.print(_table(found[:limit]))
     if len(found) > limit:
-        out.print(f"{len(found):,} deletions; the newest {limit} are shown")
+        out.print(f"These are the newest {limit:,} of {len(found):,}.")
 
 
 @receipts.command("show")
 def show_receipt(
-    deletion_id: Annotated[str, typer.Argument(metavar="ID", help="as `forget` or `list` prints it")],
+    erasure_id: Annotated[str, typer.Argument(metavar="ID", help="The ID, as `forget` or `receipts list` prints it.")],
     destination: DestinationName = None,
 ) -> None:
-    """Show one receipt whole."""
-    _show(deletion_id, destination)
+    """Show one receipt as JSON."""
+    _show(erasure_id, destination)
 
 
 @receipts.command("export")
 def export_receipts(
     destination: DestinationName = None,
     newer_than: Annotated[
-        timedelta | None, typer.Option(parser=parse_span, metavar="AGE", help="asked for within this time: 30d")
+        timedelta | None,
+        typer.Option(parser=parse_span, metavar="AGE", help="Only those requested within this time, such as 30d."),
     ] = None,
 ) -> None:
     """Print all receipts, one JSON object per line."""
     since = datetime.fromtimestamp(0, UTC) if newer_than is None else datetime.now(UTC) - newer_than
-    for name, deletion in with_redis(lambda operator: _all(operator, destination)):
-        if deletion.asked_at >= since:
-            typer.echo(orjson.dumps(receipt(name, deletion)))
+    for name, erasure in with_redis(lambda operator: all_receipts(operator, destination)):
+        if erasure.asked_at >= since:
+            typer.echo(orjson.dumps(receipt(name, erasure)))
 
 
-async def _all(operator: Operator, destination: str | None) -> list[tuple[str, Deletion]]:
-    return [
-        (name, deletion)
-        for name in _chosen(operator, destination)
-        for deletion in await deletions.receipts(operator.redis, name)
-    ]
-
-
-def _table(found: Sequence[tuple[str, Deletion]]) -> Table:
-    table = Table("Deletion", "Reference", "State", "Removed here", "At Attentive", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in table.columns:  # `show` wants the id whole, in any terminal
-        column.no_wrap, column.overflow = column is table.columns[0], "fold"
-    for name, deletion in found:
-        removed = receipt(name, deletion)["removed"]
-        waits_for = deletion.facts.get("waits_for")
-        unsubscribed, requested = (deletion.facts.get(step) or "-" for step in ("unsubscribed", "requested"))
-        at_attentive = [f"unsubscribed: {unsubscribed}", f"delete request: {requested}", *deletion.request_ids]
+def _table(found: Sequence[tuple[str, Erasure]]) -> Table:
+    table = table_with(whole("Erasure"), "Reference", "State", "Removed here", "At Attentive")
+    for name, erasure in found:
+        removed = receipt(name, erasure)["removed"]
+        waits_for = erasure.facts.get("waits_for")
+        unsubscribed, requested = (erasure.facts.get(step) or "-" for step in ("unsubscribed", "requested"))
+        at_attentive = [f"unsubscribed: {unsubscribed}", f"delete request: {requested}", *erasure.request_ids]
         table.add_row(
-            f"{deletion.id}\n{name}\n{deletion.asked_at:%Y-%m-%d %H:%M:%S} UTC",
-            deletion.facts.get("reference") or "-",
-            f"{deletion.state.value}, waits for {waits_for}" if waits_for else deletion.state.value,
+            f"{erasure.id}\n{name}\n{erasure.asked_at:%Y-%m-%d %H:%M:%S} UTC",
+            erasure.facts.get("reference") or "-",
+            f"{erasure.state.value}, waiting for {waits_for}" if waits_for else erasure.state.value,
             "\n".join(f"{count:,} {place.replace('_', ' ')}" for place, count in removed.items() if count) or "nothing",
             "\n".join(at_attentive),
         )
     return table
-
-
-def _chosen(operator: Operator, destination: str | None) -> list[str]:
-    if destination is None:
-        return operator.destinations
-    if destination not in operator.destinations:
-        fail(f"there is no destination {destination!r}; there are: {', '.join(operator.destinations)}", 2)
-    return [destination]
-
-
-def _address(text: str) -> str:
-    return to_email(text) or fail("--email: is no e-mail address", 2)
-
-
-def _number(text: str, region: str) -> str:
-    return to_e164(text, region) or fail(f"--phone: is no phone number, read as one of {region}", 2)
-
-
-def _id(text: str) -> str:
-    return text.strip() or fail("an id must not be blank", 2)

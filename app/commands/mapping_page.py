@@ -1,4 +1,4 @@
-"""The generated parts of docs/mapping.md: the catalogue, and what `mapping try` prints."""
+"""The generated parts of docs/mapping.md: the catalogue, and the output of `mapping try`."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -10,20 +10,20 @@ import orjson
 import typer
 from rich.console import Console
 
-from app.commands.trial import tried, whatever_its_age
 from app.commands.trial_report import print_trial
 from app.config.topology import load_file
 from app.mapping.catalogue import Catalogue
-from app.mapping.describe import Line, lines, products
+from app.mapping.describe import Line, declared_types, lines, products
 from app.mapping.names import ALIASES
-from app.topology import plan_of
+from app.operations.trial import tried, whatever_its_age
+from app.wiring.gateway import plan_of
 
 _EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 _PART: Final = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def page(file: Annotated[Path, typer.Argument(help="docs/mapping.md")]) -> None:
-    """Write the generated parts of a page anew."""
+    """Write the generated parts of a page again."""
     file.write_text(renewed(file.read_text(encoding="utf-8")), encoding="utf-8")
 
 
@@ -47,14 +47,21 @@ def _catalogue() -> str:
             "|---|---|---|---|",
             *rows,
             "",
-            "Custom events also have a `type`, the event's name, and an `externalEventId`, the message id. Products:",
+            "Custom events also have a `type`, the event's name, and an `externalEventId`, the message ID. Products:",
             "",
             "| Field | The first of these that can be used |",
             "|---|---|",
             *fields,
             "",
-            "An event is known by its name whatever its case and whether blanks, `_`, `-` or nothing part its words:",
-            "`Order Completed`, `order_completed`, `orderCompleted`. Besides, these are the same events:",
+            "Properties that a row names have a declared type. A value of another type is converted if nothing is",
+            "lost, and left out otherwise. The journal notes both:",
+            "",
+            "| Sent as | Properties |",
+            "|---|---|",
+            *(f"| {wanted} | {', '.join(names)} |" for wanted, names in declared_types().items()),
+            "",
+            "Event names match regardless of case, with blanks, `_`, `-` or nothing between the words, such as",
+            "`Order Completed`, `order_completed` and `orderCompleted`. These are further names of the events:",
             "",
             "| Event | Also known as |",
             "|---|---|",
@@ -70,8 +77,8 @@ def _event(line: Line) -> str:
 
 
 def _filled(line: Line) -> str:
-    said = {key: value for key, value in line.fields.items() if key not in ("type", "externalEventId")}
-    return "; ".join(f"`{key}` ← {value}" if key else value for key, value in said.items())
+    shown = {key: value for key, value in line.fields.items() if key not in ("type", "externalEventId")}
+    return "; ".join(f"`{key}` ← {value}" if key else value for key, value in shown.items())
 
 
 def _try() -> str:

@@ -7,20 +7,20 @@ from typing import Annotated, Any, Final
 
 import orjson
 import typer
-from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from app.commands.common import out
+from app.commands.common import out, table_with
 from app.commands.trial import chosen, destinations_of
 from app.mapping.describe import Line, Products, consents, lines, products
 from app.pipeline import Plan
-from app.topology import plan_of
+from app.wiring.gateway import plan_of
 
 Config = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="this YAML file; else GATEWAY_CONFIG's, else the catalogue alone")
+    Path | None,
+    typer.Option(metavar="FILE", help="The YAML file. Default: GATEWAY_CONFIG, or the catalogue alone."),
 ]
-DestinationName = Annotated[str | None, typer.Option("--destination", metavar="NAME", help="only this destination")]
+DestinationName = Annotated[str | None, typer.Option("--destination", metavar="NAME", help="Only this destination.")]
 
 _USUAL: Final = {("type", "event"), ("externalEventId", "messageId")}
 
@@ -28,7 +28,7 @@ _USUAL: Final = {("type", "event"), ("externalEventId", "messageId")}
 def show(
     destination: DestinationName = None,
     config: Config = None,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object per destination")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each destination.")] = False,
 ) -> None:
     """Print the catalogue in force: every event, where it goes, what fills the call. `*` marks what is not default."""
     for name, account in chosen(destinations_of(config), destination).items():
@@ -64,9 +64,8 @@ def _catalogue_facts(destination: str, plan: Plan) -> dict[str, Any]:
 
 
 def _rows_table(rows: list[Line]) -> Table:
-    table = Table("", "Event", "Goes to", "Priority", "What fills it", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.caption = "custom-event: type ← event, externalEventId ← messageId, where nothing else is said"
-    table.caption_justify = "left"
+    usual = "custom-event: type ← event, externalEventId ← messageId, where no other sources are listed"
+    table = table_with("", "Event", "Goes to", "Priority", "What fills it", caption=usual)
     for row in rows:
         filled = "\n".join(_filled(key, value) for key, value in row.fields.items() if (key, value) not in _USUAL)
         style = "dim" if row.off else "bold" if row.own else None
@@ -80,15 +79,8 @@ def _filled(key: str, value: str) -> str:
 
 
 def _products_table(found: Products) -> Table:
-    table = Table(
-        "",
-        "Product's field",
-        "First of these that can be used",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title=f"Products of {', '.join(map(escape, found.events))}",
-        title_justify="left",
-    )
+    title = f"Products of {', '.join(map(escape, found.events))}"
+    table = table_with("", "Product's field", "First of these that can be used", title=title)
     for key, value in found.fields.items():
         own = key in found.own
         table.add_row("*" if own else "", key, escape(value), style="bold" if own else None)
@@ -97,9 +89,7 @@ def _products_table(found: Products) -> Table:
 
 def _rules_table(plan: Plan) -> Table:
     """Whatever else the plan holds about identifiers and attributes."""
-    table = Table(
-        "", "Rule", "Is", box=box.SIMPLE_HEAD, pad_edge=False, title="Identifiers and attributes", title_justify="left"
-    )
+    table = table_with("", "Rule", "Is", title="Identifiers and attributes")
     for part, default in ((plan.identity, Plan().identity), (plan.attributes, Plan().attributes)):
         for each in fields(part):
             if not each.init:  # worked out from the others
@@ -120,6 +110,8 @@ def _readable(value: Any) -> str:
             return ", ".join(sorted(map(str, value))) or "none"
         case Mapping():
             return ", ".join(f"{name}: {_readable(inner)}" for name, inner in value.items()) or "none"
+        case None:
+            return "none"
         case bool():
             return str(value).lower()
         case _:

@@ -10,12 +10,13 @@ from typing import Any, Final
 
 import httpx
 import orjson
-from rich import box
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 
-from app.commands.common import Operator, fail, out, with_redis
-from app.delivery.journal import Step, steps_of
+from app.commands.common import fail, out, table_with, whole, with_redis
+from app.delivery.event_search import entries_about
+from app.delivery.journal import JournalEntry
+from app.operations.operator import Operator
 
 _SAMPLES: Final = "shop.ndjson"
 _HERE: Final = Path(__file__).parent
@@ -26,11 +27,11 @@ _DELIVERED_WITHIN_S: Final = 30.0
 
 @dataclass(slots=True)
 class _Story:
-    """One posted sample and what the journal says of it."""
+    """One posted sample, and its entries in the journal."""
 
     title: str
     status: int
-    steps: list[Step] = field(default_factory=list)
+    steps: list[JournalEntry] = field(default_factory=list)
 
     @property
     def received(self) -> Mapping[str, Any]:
@@ -51,7 +52,7 @@ def show_samples(samples: Path, gateway: str, write_key: str) -> None:
     The events get a fresh message id and timestamp, as a tracker would give them.
     """
     if not samples.exists():
-        fail(f"there is no file {samples}")
+        fail(f"There is no file {samples}.")
     events = [orjson.loads(line) for line in samples.read_bytes().splitlines() if line.strip()]
     stories: dict[str, _Story] = {}
     with httpx.Client(base_url=gateway, auth=(write_key, ""), timeout=10, trust_env=False) as http:
@@ -69,8 +70,8 @@ def show_samples(samples: Path, gateway: str, write_key: str) -> None:
 
 
 def _read_steps(stories: dict[str, _Story]) -> None:
-    async def work(operator: Operator) -> list[Step]:
-        return await steps_of(operator.redis, operator.destinations, set(stories))
+    async def work(operator: Operator) -> list[JournalEntry]:
+        return await entries_about(operator.redis, operator.destinations, set(stories))
 
     for story in stories.values():
         story.steps.clear()
@@ -79,10 +80,9 @@ def _read_steps(stories: dict[str, _Story]) -> None:
 
 
 def _table(stories: list[_Story]) -> Table:
-    table = Table(title="Sample events", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("Event", "Decision", "Endpoint", "Answer"):
-        folds = column == "Decision"  # between its words, also on a terminal of 80 columns
-        table.add_column(column, overflow="fold", no_wrap=not folds, min_width=12 if folds else None)
+    decided = Column("Decision", overflow="fold", min_width=12)  # folds between its words on a terminal of 80 columns
+    table = table_with(whole("Event"), decided, *map(whole, ("Endpoint", "Answer")), title="Sample events")
+    table.collapse_padding = True
     for story in stories:
         facts = story.received
         decision = {"forward": "forward", "drop": "drop", "dead letter": "dead letter"}.get(
@@ -102,7 +102,7 @@ def _table(stories: list[_Story]) -> Table:
 def _answer_of(story: _Story, endpoint: str) -> tuple[str, bool]:
     about = [step for step in story.steps if step.facts.get("endpoint") == endpoint]
     if any(step.step == "unchanged" for step in about):
-        return "said before", True
+        return "skipped: unchanged", True
     attempts = [step.facts for step in about]
     if not attempts:
         return "waiting", False

@@ -1,122 +1,107 @@
-"""`attentive-gateway unknown-outcomes`: calls that Attentive may have acted on or not, and what becomes of them."""
+"""`attentive-gateway unknown-outcomes`: calls that Attentive may or may not have processed."""
 
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from app.attentive.endpoints import BY_NAME, Repeat
-from app.commands.common import Operator, fail, out, with_redis
-from app.commands.letters import (
+from app.commands.common import audit, fail, numeric, out, table_with, with_redis
+from app.commands.dead_letter_queue import (
     All,
     AsJson,
-    Chosen,
     Destination,
-    Endpoint,
     Ids,
     Limit,
-    Listing,
-    NewerThan,
-    OlderThan,
     Reveal,
     Yes,
     confirm,
-    send_again,
-    show_letter,
+    counted,
+    filtered,
+    print_json,
+    print_table,
+    show_dead_letter,
 )
-from app.delivery.books import Books, read_books
-from app.delivery.dead_letters import Filter, Shelf, discard
-from app.delivery.unknown import SENT_BY_HAND, WhenUnknown
+from app.delivery.dead_letter import DeadLetterQueue, Filter
+from app.operations import unknown_outcomes as operations
+from app.operations.dead_letters import Listing, listing, select
+from app.operations.operator import Operator
+from app.operations.unknown_outcomes import Tally, possible_duplicates, tallies
 
-commands = typer.Typer(
-    no_args_is_help=True, help="Look at calls that Attentive may have acted on or not; send or discard those held."
-)
+commands = typer.Typer(no_args_is_help=True, help="Review calls that Attentive may or may not have processed.")
 
 
 @commands.command("list")
+@filtered("reason")
 def list_unknown(
-    destination: Destination = None,
-    endpoint: Endpoint = None,
-    older_than: OlderThan = None,
-    newer_than: NewerThan = None,
+    wanted: Filter,
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show the calls that are held for review, and how many outcomes were unknown in all."""
-    wanted = Filter(destination, endpoint, None, older_than, newer_than)
+    """List the calls in review, and count all unknown outcomes so far."""
 
-    async def work(operator: Operator) -> tuple[Listing, list[Books]]:
-        listing = await Listing.read(operator, wanted, Shelf.UNKNOWN, limit)
-        return listing, await read_books(operator.redis, operator.destinations)
+    async def work(operator: Operator) -> tuple[Listing, list[Tally]]:
+        found = await listing(operator, wanted, DeadLetterQueue.REVIEW, limit)
+        return found, await tallies(operator, wanted.destination)
 
-    listing, books = with_redis(work)
+    found, counts = with_redis(work)
     if as_json:
-        listing.print_json()
+        print_json(found)
         return
-    if listing.first:
-        listing.print_table()
-    out.print(f"{listing.reasons.total():,} calls are held for review." if listing.first else "No calls are held.")
-    _print_counts([each for each in books if destination in (None, each.destination)])
+    if found.first:
+        print_table(found)
+    out.print(
+        f"{counted(found.reasons.total(), DeadLetterQueue.REVIEW)}." if found.first else "No calls are in review."
+    )
+    _print_tallies(counts)
 
 
-def _print_counts(books: Sequence[Books]) -> None:
-    """Every unknown outcome since this Redis began, and the possible duplicates as a number."""
-    table = Table("Destination", "Endpoint", "Sent again", "Asked about", "Held", "Given up", "A repeated call")
-    possible = 0
-    for page in books:
-        for endpoint in dict.fromkeys(endpoint for endpoint, _ in page.unknown_calls):
-            count = {then: number for (one, then), number in page.unknown_calls.items() if one == endpoint}
-            again = count.get(WhenUnknown.SEND_AGAIN, 0) + count.get(SENT_BY_HAND, 0)
-            repeat = BY_NAME[endpoint].repeat if endpoint in BY_NAME else "?"
-            possible += 0 if repeat is Repeat.HARMLESS else again
-            others = (count.get(then, 0) for then in (WhenUnknown.CHECK, WhenUnknown.HOLD, WhenUnknown.GIVE_UP))
-            table.add_row(page.destination, endpoint, f"{again:,}", *(f"{number:,}" for number in others), repeat)
+def _print_tallies(found: Sequence[Tally]) -> None:
+    """Every unknown outcome since counting began, and the number of possible duplicates."""
+    heads = ("Sent again", "Checked", "In review", "Given up")
+    table = table_with("Destination", "Endpoint", *numeric(*heads), "A repeated call")
+    for each in found:
+        numbers = (each.sent_again, each.verified, each.in_review, each.given_up)
+        table.add_row(each.destination, each.endpoint, *(f"{number:,}" for number in numbers), each.repeat or "?")
     if table.row_count:
         out.print(table)
     out.print(
-        f"Possible duplicates since the books began: {possible:,} (at most so many calls reached Attentive twice)."
+        f"Possible duplicates since counting began: {possible_duplicates(found):,}. "
+        "At most this many calls reached Attentive twice."
     )
 
 
 @commands.command("show")
 def show(
-    call_id: Annotated[str, typer.Argument(metavar="ID", help="as `list` prints it")],
+    call_id: Annotated[str, typer.Argument(metavar="ID", help="The ID, as `list` prints it.")],
     destination: Destination = None,
     reveal: Reveal = False,
 ) -> None:
-    """Show one held call whole: why its outcome is unknown, the call and the original event."""
-    with_redis(lambda operator: show_letter(operator, call_id, destination, Shelf.UNKNOWN, reveal=reveal))
+    """Show one call in review: why its outcome is unknown, the call and the original event."""
+    with_redis(lambda operator: show_dead_letter(operator, call_id, destination, DeadLetterQueue.REVIEW, reveal=reveal))
 
 
 @commands.command("resolve")
+@filtered("reason")
 def resolve(
+    wanted: Filter,
     call_ids: Ids = None,
-    send: Annotated[bool, typer.Option("--send", help="Attentive has not acted on them: send them now")] = False,
-    discard_them: Annotated[bool, typer.Option("--discard", help="Attentive has acted on them: delete them")] = False,
-    destination: Destination = None,
-    endpoint: Endpoint = None,
-    older_than: OlderThan = None,
-    newer_than: NewerThan = None,
+    send: Annotated[bool, typer.Option("--send", help="Attentive did not process them: send them now.")] = False,
+    discard_them: Annotated[bool, typer.Option("--discard", help="Attentive processed them: delete them.")] = False,
     all_of_them: All = False,
     yes: Yes = False,
 ) -> None:
-    """End the review of held calls: send them, or discard them."""
+    """End the review of calls: send them, or discard them."""
     if send == discard_them:
-        fail("say what is to become of them: --send or --discard", 2)
-    wanted = Filter(destination, endpoint, None, older_than, newer_than)
+        fail("Choose what to do with them: --send or --discard.", 2)
 
     async def work(operator: Operator) -> Counter[str]:
-        chosen = await Chosen.read(operator, Shelf.UNKNOWN, wanted, call_ids, all_=all_of_them)
+        chosen = await select(operator, DeadLetterQueue.REVIEW, wanted, call_ids, everything=all_of_them)
         verb = "Send" if send else "Discard"
-        confirm(f"{verb} {chosen.count:,} calls of unknown outcome?", agreed=yes or chosen.count == 1)
-        results: Counter[str] = Counter()
-        async for letter in chosen.letters(operator):
-            if send:
-                results[await send_again(operator, letter)] += 1
-            elif await discard(operator.redis, letter, journal_entries=operator.settings.journal_entries):
-                results["discarded"] += 1
+        confirm(f"{verb} {counted(chosen.count, DeadLetterQueue.REVIEW)}?", agreed=yes or chosen.count == 1)
+        results = await operations.resolve(operator, chosen, send=send)
+        act = "send after review" if send else "discard after review"
+        await audit(operator, act, destination=wanted.destination or "", ids=call_ids or (), **results)
         return results
 
     for result, count in with_redis(work).most_common():

@@ -1,1 +1,1 @@
-"""The YAML file: who sends, where to, and what each destination wants. One model per idea, checked at start, frozen."""
+"""The YAML file: sources, destinations and their settings. One model per idea, checked at start, frozen."""

@@ -1,27 +1,49 @@
-"""How calls leave for one Attentive account, as the YAML file describes it."""
+"""How calls to one Attentive account are sent, as the YAML file describes it."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from app.config.values import Frozen, Rate
+from app.config.values import Frozen, Hours, Rate
 
-Hours = Annotated[float, Field(gt=0, le=24 * 365, allow_inf_nan=False)]
+
+class LagObjective(Frozen):
+    """The share of calls of one priority that must be sent soon enough after their event was received."""
+
+    within_s: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] = Field(
+        description="the time from the receipt of the event until the call is sent, in seconds"
+    )
+    share: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = Field(
+        0.99,
+        description="the share of the calls that must be in time; those that wait for Attentive's limit do not count",
+    )
+
+
+def _objectives() -> dict[Literal["high", "normal", "low"], LagObjective]:
+    return {"high": LagObjective(within_s=5), "normal": LagObjective(within_s=60)}
 
 
 class DeliverySettings(Frozen):
-    """What goes first, for how long it is tried, and how much the account takes in all."""
+    """The order of calls, how long they are retried, and the rate of the whole account."""
 
     calls_per_second: Rate | None = Field(
-        None, description="a ceiling for all endpoints of the account together, shared evenly; none is documented"
+        None, description="limit for all endpoints of the account together, shared evenly; Attentive documents none"
     )
-    patience_seconds: Annotated[float, Field(gt=0, le=365 * 86_400, allow_inf_nan=False)] = Field(
-        60, description="what has waited this long gets a tenth of its endpoint's pace, whatever goes before it"
+    starvation_seconds: Annotated[float, Field(gt=0, le=365 * 86_400, allow_inf_nan=False)] = Field(
+        60,
+        description="after waiting this long, a call shares a reserved 10 % of its endpoint's rate, "
+        "regardless of priority",
     )
     fresh_hours: Hours = Field(
-        12, description="an event older than this is stale: it starts no journey, and goes after all that are fresh"
+        12, description="an older event is stale: it starts no journey, and is sent after all fresh events"
     )
-    horizon_hours: Hours = Field(24, description="an event older than this is not sent any more: a dead letter")
+    horizon_hours: Hours = Field(24, description="an older event is not sent, and becomes a dead letter")
+
+    objectives: dict[Literal["high", "normal", "low"], LagObjective] = Field(
+        default_factory=_objectives,
+        description="the objectives for lag by priority, see below and docs/alerts.md; by default 99 % of high in 5 s "
+        "and of normal in 60 s",
+    )
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:

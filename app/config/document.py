@@ -1,6 +1,6 @@
-"""A YAML file as text, content and places: every mistake found in it is told with its line.
+"""A YAML file as text, content and positions, so that every mistake is reported with its line.
 
-YAML as its version 1.2 reads it: `on`, `no` and `12:30` are text, as people expect who write a name or a country.
+It is read as YAML 1.2: `on`, `no` and `12:30` are text, as people expect who write a name or a country.
 """
 
 import re
@@ -11,12 +11,14 @@ from typing import Any, Final
 
 import yaml
 
-from app.config.values import BadSettings, sentence
+from app.config.bad_settings import BadSettings
+from app.config.syntax import explained
+from app.config.values import sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing to mend. `where` is the dotted path of a key, `expected` the rule; no value is ever in it."""
+    """One mistake to correct. `where` is the dotted path of a key, `expected` the rule. Neither contains a value."""
 
     line: int
     where: str
@@ -27,40 +29,41 @@ class Mistake:
 
 
 class BadFile(BadSettings):
-    """A configuration file that cannot be used, with all that was found in it, by line."""
+    """An invalid configuration file, with all mistakes found in it, by line."""
 
     def __init__(self, path: Path, mistakes: Sequence[Mistake]) -> None:
-        """Say every mistake in one line."""
+        """Join all mistakes in one line."""
         self.path, self.mistakes = path, tuple(sorted(mistakes, key=lambda mistake: mistake.line))
-        told = "; ".join(f"line {mistake.line}: {mistake}" for mistake in self.mistakes)
-        super().__init__(f"GATEWAY_CONFIG: {path}, {told}")
+        listed = "; ".join(f"line {mistake.line}: {mistake}" for mistake in self.mistakes)
+        super().__init__(f"GATEWAY_CONFIG: {path}, {listed}")
 
 
 class Document:
-    """One file, read."""
+    """One file, parsed."""
 
     def __init__(self, path: Path, content: bytes) -> None:
-        """Raises BadFile when it is no YAML, or says something twice."""
+        """Raises BadFile if it is not YAML, or repeats a key."""
         self.path = path
         try:
             loader = _Loader(content.decode())
-            self._root = loader.get_single_node()
-            if repeated := list(_repeated(self._root)):
+            self.root = loader.get_single_node()
+            if repeated := list(_repeated(self.root)):
                 raise BadFile(path, repeated)
-            self.content = None if self._root is None else loader.construct_document(self._root)
+            self.content = None if self.root is None else loader.construct_document(self.root)
         except yaml.YAMLError as failure:
-            raise BadFile(path, [_no_yaml(failure, content)]) from None
+            line, problem = explained(failure, content.decode())
+            raise BadFile(path, [Mistake(line, "", f"not YAML: {problem}")]) from None
         except UnicodeDecodeError as failure:
             line = content.count(b"\n", 0, failure.start) + 1
             raise BadFile(path, [Mistake(line, "", "not text in UTF-8")]) from None
 
     def mistakes(self, errors: Sequence[Any]) -> list[Mistake]:
-        """What pydantic's errors say of this file."""
+        """Pydantic's errors as mistakes in this file."""
         places = [error["loc"] for error in errors]
         return [
             self._mistake(error)
             for error in errors
-            # a list whose elements are wrong counts as empty, which need not be said as well
+            # a list whose elements are wrong counts as empty, which need not be reported as well
             if error["type"] != "too_short" or sum(place[: len(error["loc"])] == error["loc"] for place in places) == 1
         ]
 
@@ -74,8 +77,8 @@ class Document:
         return Mistake(line, ".".join(where), rule)
 
     def place(self, steps: Sequence[str | int]) -> tuple[list[str], int]:
-        """As many of these keys and indexes as are in the file, and the line that they lead to."""
-        node, line, followed = self._root, 1, list[str]()
+        """As many of these keys and indexes as the file contains, and the line that they lead to."""
+        node, line, followed = self.root, 1, list[str]()
         for step in steps:
             if (found := _child(node, step)) is None:
                 break
@@ -86,7 +89,6 @@ class Document:
 
 _NONE: Final = frozenset[int]()
 _MERGE: Final = "tag:yaml.org,2002:merge"
-_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 class _Loader(yaml.SafeLoader):
@@ -112,22 +114,9 @@ for _tag, _pattern, _first in _SCALARS:
     )
 
 
-def _no_yaml(failure: yaml.YAMLError, content: bytes) -> Mistake:
-    """What the library says, without what it quotes: that may be a secret."""
-    if isinstance(failure, yaml.reader.ReaderError):
-        line = content.decode().count("\n", 0, failure.position) + 1
-        return Mistake(line, "", "not YAML: it holds characters that YAML forbids")
-    mark, problem = getattr(failure, "problem_mark", None), getattr(failure, "problem", None) or "cannot be read"
-    return Mistake(mark.line + 1 if mark else 1, "", f"not YAML: {_QUOTED.sub(_short, problem)}")
-
-
-def _short(quoted: re.Match[str]) -> str:
-    return quoted[0] if len(quoted[0]) <= len(r"'\t'") else "…"  # one character, as Python writes it
-
-
 def _repeated(node: yaml.Node | None, above: tuple[str, ...] = (), seen: frozenset[int] = _NONE) -> Iterator[Mistake]:
-    """Keys that stand twice in one mapping: of two, YAML would take the last one and say nothing."""
-    if id(node) in seen:  # an alias of what it stands in
+    """Keys that appear twice in one mapping: YAML would silently use the last one."""
+    if id(node) in seen:  # an alias of a node that contains it
         return
     seen |= {id(node)}
     if isinstance(node, yaml.MappingNode):
@@ -135,7 +124,7 @@ def _repeated(node: yaml.Node | None, above: tuple[str, ...] = (), seen: frozens
         for key, value in node.value:
             name, line = str(key.value), key.start_mark.line + 1
             if name in first and key.tag != _MERGE:
-                yield Mistake(line, ".".join((*above, name)), f"stands twice, first in line {first[name]}")
+                yield Mistake(line, ".".join((*above, name)), f"is repeated; it is first in line {first[name]}")
             first.setdefault(name, line)
             yield from _repeated(value, (*above, name), seen)
     elif isinstance(node, yaml.SequenceNode):
@@ -144,7 +133,7 @@ def _repeated(node: yaml.Node | None, above: tuple[str, ...] = (), seen: frozens
 
 
 def _child(node: yaml.Node | None, step: str | int) -> tuple[str, int, yaml.Node] | None:
-    """What one key or index leads to: its name in the file, the line and the node."""
+    """The target of one key or index: its name in the file, the line and the node."""
     if isinstance(node, yaml.MappingNode):
         keys = {str(key.value): (key, value) for key, value in reversed(node.value)}
         form = str(step).removesuffix("s")  # write_keys may be written as write_key_env, api_token as api_token_file

@@ -1,12 +1,12 @@
-"""What a file on disk looks like from outside: enough to see that it has changed."""
+"""The stamp of a file: enough to see that it has changed."""
 
 from pathlib import Path
 
-Stamp = tuple[int, int, int] | None  # when written (ns), which inode, how many bytes; None: it is not there
+Stamp = tuple[int, int, int] | None  # when written (ns), inode, size in bytes; None: it does not exist
 
 
 def stamp(path: Path) -> Stamp:
-    """The file's stamp now. Links are followed: Kubernetes swaps a link to the folder of a new version."""
+    """The file's current stamp. Links are followed: Kubernetes swaps a link to the folder of a new version."""
     try:
         known = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""What is kept out of a destination's events, as the YAML file describes it."""
+"""What is withheld from a destination's events, as the YAML file describes it."""
 
 from typing import Annotated, Final, Literal
 
@@ -21,24 +21,28 @@ Path = Annotated[str, AfterValidator(_path)]
 
 
 class Privacy(Frozen):
-    """The privacy guard: what it looks for, and what it does about each."""
+    """The privacy guard: what it detects, and what it does with each finding."""
 
-    card_number: Action = Field("redact", description="card numbers: an issuer's digits with a good Luhn checksum")
-    us_ssn: Action = Field("redact", description="US social security numbers, written with blanks or dashes")
-    iban: Action = Field("redact", description="IBANs, in capitals, with a good checksum")
-    secret: Action = Field("redact", description="values named like a secret: password, cvv, pin, access_token, …")
+    card_number: Action = Field("redact", description="card numbers: an issuer's digits with a valid Luhn checksum")
+    us_ssn: Action = Field("redact", description="US social security numbers, written with blanks, dashes or the like")
+    iban: Action = Field("redact", description="IBANs of a known country, with a valid checksum")
+    secret: Action = Field(
+        "redact", description="values named like a secret: password, cvv, pin, token, account_number, diagnosis, …"
+    )
     secret_names: tuple[str, ...] = Field((), description="more names of secrets")
-    harmless_names: tuple[str, ...] = Field((), description="names that are no secrets here, such as pin")
+    harmless_names: tuple[str, ...] = Field((), description="names that are not secret in your events, such as pin")
     id_names: tuple[str, ...] | None = Field(
         None,
-        description="fields whose bare digits are an id and never a card number; "
-        "unless set: id, order_id, product_id, variant, sku, barcode and the like",
+        description="fields whose numbers are identifiers and never withheld; "
+        "unless set, their names decide: order_id, product_id, variant, sku, barcode and the like",
     )
     deny: tuple[Path, ...] = Field(
-        (), description="paths that are withheld, with all below them; `*` is any part of a name"
+        (), description="paths that are withheld, with everything below them; `*` stands for any part of a name"
     )
-    denied: Action = Field("drop_field", description="what is done with them")
+    denied: Action = Field("drop_field", description="what happens to the values of `deny`")
     allow: tuple[Path, ...] = Field(
-        (), description="where it names anything below properties, traits or context, nothing else passes there"
+        (), description="if it lists paths below properties, traits or context, only these pass there"
     )
-    not_allowed: Action = Field("drop_field", description="what is done with the rest; e-mail and phone always pass")
+    not_allowed: Action = Field(
+        "drop_field", description="what happens to values that are not in `allow`; e-mail and phone always pass"
+    )

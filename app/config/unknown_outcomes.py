@@ -1,4 +1,4 @@
-"""What follows when nobody knows whether Attentive acted on a call, as the YAML file says it for each endpoint."""
+"""What follows when it is unknown whether Attentive processed a call, for each endpoint of the YAML file."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ def _known(given: Any) -> WhenUnknown:
     try:
         return WhenUnknown(given)
     except ValueError:
-        raise ValueError(f"is no policy; {nearest(given, WhenUnknown)}") from None
+        raise ValueError(f"is not a policy; {nearest(given, WhenUnknown)}") from None
 
 
 def _allowed(policies: Mapping[str, WhenUnknown]) -> Mapping[str, WhenUnknown]:

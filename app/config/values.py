@@ -1,4 +1,4 @@
-"""The kinds of values that settings are made of, and how a mistake in one is told."""
+"""The types of setting values, and the messages about mistakes in them."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -25,31 +25,30 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from app.config.bad_settings import BadSettings
 from app.config.files import Stamp, stamp
 from app.segment.paths import EventPath
 
+_PLACEHOLDER: Final = "unknown:"
 ATTENTIVE_URL: Final = "https://api.attentivemobile.com"
-_LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
+LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, a token
+_TRACES_PATH: Final = "/v1/traces"
 _ORIGIN: Final = re.compile(  # scheme, host or address in brackets, port
     r"([a-z][a-z0-9+.-]*)://(?:[^/\s?#@:\[\]]+|\[[0-9a-f:.]+\])(?::(?:[1-9][0-9]{0,4}|\*))?", re.IGNORECASE
 )
 _USUAL_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
-class BadSettings(Exception):  # noqa: N818 - it ends the start, with one line for the operator
-    """A setting that cannot be used; the text names it and says what was expected."""
-
-
 def url_parts(url: str) -> SplitResult:
-    """The address taken apart. What Python would say of a bad one may hold a secret, so we say it."""
+    """The parts of the URL. Python's own message about a bad one may contain a secret, so it is replaced."""
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise ValueError("is no address: look at its host and port") from None
+        raise ValueError("is not a valid address: check the host and port") from None
     return parts
 
 
@@ -57,9 +56,34 @@ def _base_url(url: str) -> str:
     parts = url_parts(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
         raise ValueError("must be a scheme and a host, such as " + ATTENTIVE_URL)
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+    if parts.username is not None or parts.fragment:
+        raise ValueError("must not contain a user, a password or a fragment: only the API token is sent")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ValueError("must be https unless the host is this machine: the API token would travel in the clear")
     return url.rstrip("/")
+
+
+def _collector_url(url: str) -> str:
+    """The whole address, with the path that OTLP defines, unless the URL names it or another that ends in it."""
+    parts = url_parts(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be the address of a collector, such as http://127.0.0.1:4318")
+    if parts.username is not None:
+        raise ValueError("must not contain a user or a password: set GATEWAY_TRACES_HEADERS")
+    return url if parts.path.endswith(_TRACES_PATH) else url.rstrip("/") + _TRACES_PATH
+
+
+def read_headers(text: str) -> dict[str, str]:
+    """Headers by name, from `name=value,…` with percent-encoded values. Raises ValueError."""
+    headers = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, equals, value = part.partition("=")
+        if not equals or not _HEADER.fullmatch(name.strip()):
+            raise ValueError("must be headers such as `authorization=Bearer%20abc`, separated by commas")
+        headers[name.strip()] = unquote(value.strip())
+        if not headers[name.strip()].isprintable():
+            raise ValueError("must have values of printable characters")
+    return headers
 
 
 def _region(region: str) -> str:
@@ -77,7 +101,7 @@ def _one_or_more(given: Any) -> Any:
 
 
 def usable_secret(secret: SecretStr) -> SecretStr:
-    """Without what surrounds it. Raises ValueError when it is empty or cannot be sent."""
+    """The secret without surrounding blanks. Raises ValueError if it is empty or cannot be sent."""
     text = secret.get_secret_value().strip()
     if not text:
         raise ValueError("must not be empty")
@@ -92,6 +116,13 @@ def _name(name: str) -> str:
     return name
 
 
+def _one_line(text: str) -> str:
+    text = " ".join(text.split())
+    if not text.isprintable():
+        raise ValueError("must be printable text")
+    return text
+
+
 def _header(name: str) -> str:
     if name and not _HEADER.fullmatch(name):
         raise ValueError("must be the name of an HTTP header such as X-Webhook-Token")
@@ -99,7 +130,7 @@ def _header(name: str) -> str:
 
 
 def _origin(origin: str) -> str:
-    """An origin as browsers write it. One that no browser can send would shut a page out, and say nothing."""
+    """An origin as browsers write it. An origin that no browser can send would silently block a site."""
     if origin in ("*", "null"):
         return origin
     found = _ORIGIN.fullmatch(origin)
@@ -113,26 +144,40 @@ def _origin(origin: str) -> str:
 
 
 Secret = Annotated[SecretStr, AfterValidator(usable_secret)]
+CollectorUrl = Annotated[str, AfterValidator(_collector_url)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Region = Annotated[str, AfterValidator(_region)]
 Name = Annotated[str, AfterValidator(_name)]
+Title = Annotated[str, AfterValidator(_one_line), Field(max_length=80)]
+Description = Annotated[str, AfterValidator(_one_line), Field(max_length=500)]
 HeaderName = Annotated[str, AfterValidator(_header)]
 Origin = Annotated[str, AfterValidator(_origin)]
+Hours = Annotated[float, Field(gt=0, le=24 * 365, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 EventPathText = Annotated[EventPath, PlainValidator(_event_path), PlainSerializer(str)]
 EventPaths = Annotated[tuple[EventPathText, ...], BeforeValidator(_one_or_more)]
 
 
 class Frozen(BaseModel):
-    """What every model of the file is: unchangeable, and without room for misspelt keys."""
+    """The base of every model of the file: immutable, and strict about unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    other_keys: ClassVar[tuple[str, ...]] = ()  # that the file may hold beside the fields
+    indirect: ClassVar[str] = ""  # its secret, if there is one, that can be given as NAME, NAME_env or NAME_file
+
+    @classmethod
+    def other_keys(cls) -> tuple[str, ...]:
+        """What the file may contain besides the fields."""
+        return (f"{cls.indirect}_env", f"{cls.indirect}_file") if cls.indirect else ()
 
     @classmethod
     def keys(cls) -> list[str]:
-        """Its fields as the file names them: some of those names mean something else in Python."""
+        """Its fields by their names in the file, which differ for names that are reserved in Python."""
         return [info.alias or name for name, info in cls.model_fields.items()]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_secret(cls, given: Any) -> Any:
+        return gather(given, cls.indirect) if cls.indirect else given
 
     @model_validator(mode="wrap")
     @classmethod
@@ -145,31 +190,31 @@ class Frozen(BaseModel):
 
     @classmethod
     def _explained(cls, error: Any) -> Any:
-        """The same error, saying which keys there are where one is unknown or missing here."""
+        """The error, with the possible keys if one is unknown or missing here."""
         match error:
             case {"type": "extra_forbidden", "loc": (str(key),)}:
-                return unknown_key(key, [*cls.keys(), *cls.other_keys])
+                return unknown_key(key, [*cls.keys(), *cls.other_keys()])
             case {"type": "missing", "loc": (str(key),)}:
-                forms = [other for other in cls.other_keys if other.startswith(key.removesuffix("s"))]
+                forms = [other for other in cls.other_keys() if other.startswith(key.removesuffix("s"))]
                 return error | ({"msg": f"is required, or {' or '.join(forms)}"} if forms else {})
         return error
 
 
 def unknown_key(given: str, known: Iterable[str]) -> str:
-    """What to say of a key or name that is none of those `known`."""
+    """The message about a key or name that is not `known`."""
     return f"is unknown here; {nearest(given, known)}"
 
 
 def nearest(given: object, known: Iterable[str]) -> str:
-    """A hint at what was meant: the nearest of what is `known`, or all of it. `given` is not repeated."""
+    """A hint at the probable meaning: the nearest of `known`, or all of them. `given` is not repeated."""
     known = sorted(known)
     close = get_close_matches(str(given).lower(), {name.lower(): name for name in known}, n=1, cutoff=0.7)
     meant = next((name for name in known if close and name.lower() == close[0]), None)
-    return f"did you mean {meant}?" if meant else f"there are: {', '.join(known)}"
+    return f"did you mean {meant}?" if meant else f"the choices are: {', '.join(known)}"
 
 
 def misplaced(mistakes: Iterable[tuple[Sequence[str | int], Any]]) -> ValidationError:
-    """Mistakes at places below the model that finds them: rules in words, or errors of pydantic's."""
+    """Mistakes below the model that finds them: rules in words, or pydantic's errors."""
     return ValidationError.from_exception_data(
         "",
         [InitErrorDetails(type=_custom(rule), loc=tuple(steps), input=None) for steps, rule in mistakes],
@@ -181,28 +226,42 @@ def _custom(rule: Any) -> PydanticCustomError:
     return PydanticCustomError(kind, "{rule}", {"rule": text})
 
 
+@dataclass(frozen=True, slots=True)
+class SandboxAccount:
+    """The address of a sandbox, and an API key that it accepts."""
+
+    url: str
+    token: str = field(repr=False)
+
+
 @dataclass(slots=True)
 class Secrets:
-    """How one reading of a file treats secrets that are kept elsewhere, and which files they were in."""
+    """How one reading of a file treats secrets that are stored elsewhere, and the files that contained them."""
 
-    needed: bool = True  # False: one that cannot be had is no mistake, a placeholder stands for it
+    needed: bool = True  # False: a placeholder replaces an inaccessible secret
+    sandbox: SandboxAccount | None = None  # replaces every account of the file
     files: dict[Path, Stamp] = field(default_factory=dict)  # as they were before they were read
     missing: int = 0
 
     def lacking(self, reference: str, problem: str) -> str:
-        """The placeholder. Raises ValueError where secrets are needed."""
+        """The placeholder. Raises ValueError if secrets are needed."""
         if self.needed:
             raise ValueError(problem)
         self.missing += 1
-        return f"unknown:{reference}"
+        return f"{_PLACEHOLDER}{reference}"
+
+
+def is_placeholder(secret: SecretStr) -> bool:
+    """Whether a placeholder replaces the secret, which was not needed."""
+    return secret.get_secret_value().startswith(_PLACEHOLDER)
 
 
 def _resolve(given: Any, info: ValidationInfo) -> Any:
-    """A secret as text, or where it is kept: {env: VARIABLE} or {file: PATH}."""
+    """A secret as text, or its location: {env: VARIABLE} or {file: PATH}."""
     secrets = info.context if isinstance(info.context, Secrets) else Secrets()
     match given:
         case {"env": str(variable), **rest} if not rest:
-            if not _VARIABLE.fullmatch(variable):  # it may be the secret itself, and is not repeated
+            if not _VARIABLE.fullmatch(variable):  # it may be the secret itself, so it is not repeated
                 raise ValueError("must name an environment variable, in capitals")
             return os.environ.get(variable) or secrets.lacking(variable, f"the variable {variable} is not set")
         case {"file": str(path), **rest} if not rest:
@@ -221,7 +280,7 @@ SecretRef = Annotated[Secret, BeforeValidator(_resolve)]
 
 
 def gather(given: Any, name: str) -> Any:
-    """`name`, `name_env` and `name_file` are three ways to give the same secret; of two of them, one is a mistake."""
+    """`name`, `name_env` and `name_file` are three ways to give one secret. Giving two of them is a mistake."""
     if not isinstance(given, dict):
         return given
     given = dict(given)
@@ -236,7 +295,7 @@ def gather(given: Any, name: str) -> Any:
 
 
 def read_secret(path: Path, setting: str) -> str:
-    """The file's text without the blanks around it. Raises BadSettings that names the `setting`."""
+    """The file's text without surrounding blanks. Raises BadSettings that names the `setting`."""
     try:
         return _text_of(path)
     except ValueError as problem:

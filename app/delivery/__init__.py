@@ -1,1 +1,1 @@
-"""The road through Redis: outbox, lanes, retries, dead letters, journal. Every change of state is one atomic script."""
+"""Calls in Redis: outbox, lanes, retries, dead letters, journal. Every change of state is one atomic script."""

@@ -1,20 +1,25 @@
-"""The custom attributes that each Attentive account has, with the type of each: the first one seen, kept in Redis.
+"""The custom attributes of each Attentive account and the type of each: the first one seen, kept in Redis.
 
-The enqueue script adds names (HSETNX: the first one wins), every gateway process looks each second and knows its own at
-once. So two processes that see a new name within one second may both send it, with two types: the one stored first is
-the type from then on, and Attentive may refuse the other call.
+The enqueue script adds names. The first type wins, but a trusted source's type replaces the provisional type of a
+public source. Each gateway process reads the types every second and knows its own immediately. If two processes see
+a new name within one second, they may send it with two types. The type stored first wins, and Attentive may refuse
+the other call.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final, cast
 
 import structlog
 from redis.asyncio import Redis
 
-from app.delivery.keys import DestinationKeys
-from app.delivery.script import Answer
+from app.rights import PROVISIONAL
+from app.store.hashes import read_hashes
+from app.store.keys import DestinationKeys
+from app.store.script import Answer
+from app.store.shards import each_shard
 
-MOST_KEPT: Final = 1_000  # names of one account; those behind them are not guarded
+MOST_KEPT: Final = 1_000  # names per account; names beyond these are not checked
 
 log = structlog.get_logger()
 
@@ -23,36 +28,39 @@ _NONE: Final[Types] = {}
 
 
 class KnownAttributes:
-    """What one gateway process knows of all accounts, without waiting."""
+    """The attributes of all accounts, as one gateway process knows them. Reading them does not wait."""
 
     def __init__(self, redis: Redis, warn_at: Mapping[str, int]) -> None:
-        """`warn_at` says for each destination at how many names a warning is due."""
+        """`warn_at` is the number of names from which a destination gets a warning."""
         self._redis = redis
         self._warn_at = warn_at
         self._known: Mapping[str, Types] = {}
-        self._new: dict[str, Types] = {}  # learnt since the last look, and perhaps not stored yet
+        self._new: dict[str, Types] = {}  # learnt since the last read, and perhaps not stored yet
         self._warned: set[str] = set()
 
     def replace(self, warn_at: Mapping[str, int]) -> None:
-        """From now on these destinations."""
+        """Use these destinations from now on."""
         self._warn_at = warn_at
 
     def of(self, destination: str) -> Types:
-        """The attributes of one account, as they were at most some seconds ago."""
+        """The attributes of one account, a few seconds old at most."""
         return self._known.get(destination, _NONE)
 
     def learn(self, destination: str, attributes: Types) -> None:
-        """Know of names that are about to be stored: the next event of this process counts with them."""
-        self._new[destination] = {**attributes, **self._new.get(destination, _NONE)}
-        self._known = {**self._known, destination: {**attributes, **self.of(destination)}}
+        """Add names that are about to be stored, so that this process's next event uses them."""
+        self._new[destination] = _first_types(self._new.get(destination, _NONE), attributes)
+        self._known = {**self._known, destination: _first_types(self.of(destination), attributes)}
 
     async def look(self) -> None:
-        """See what is stored. Raises RedisError."""
+        """Read the stored names. Raises RedisError."""
         warn_at = self._warn_at
         new, self._new = self._new, {}
-        stored = await read_attributes(self._redis, list(warn_at))
-        self._known = {
-            destination: {**new.get(destination, _NONE), **self._new.get(destination, _NONE), **attributes}
+        shards = await each_shard(self._redis, list(warn_at), partial(read_attributes, self._redis))
+        stored = {name: types for shard in shards for name, types in shard.items()}
+        self._known = {name: types for name, types in self._known.items() if name in warn_at} | {
+            destination: _first_types(
+                attributes, _first_types(self._new.get(destination, _NONE), new.get(destination, _NONE))
+            )
             for destination, attributes in stored.items()
         }
         for destination, attributes in self._known.items():
@@ -63,18 +71,33 @@ class KnownAttributes:
                 log.warning("attributes.many", destination=destination, names=len(attributes))
 
 
+def _first_types(known: Types, new: Types) -> Types:
+    """Both together. The first type of a name stays, unless it is provisional and the new one is not."""
+    merged = dict(known)
+    for name, kind in new.items():
+        if name not in merged or (merged[name].endswith(PROVISIONAL) and not kind.endswith(PROVISIONAL)):
+            merged[name] = kind
+    return merged
+
+
 async def read_attributes(redis: Redis, destinations: Sequence[str]) -> dict[str, Types]:
     """The attributes of each destination. Raises RedisError."""
-    async with redis.pipeline(transaction=False) as pipeline:
-        for destination in destinations:
-            pipeline.hgetall(DestinationKeys(destination).attributes)
-        pages = await pipeline.execute()
+    pages = await read_hashes(redis, [DestinationKeys(destination).attributes for destination in destinations])
     return {
         destination: {name.decode(): kind.decode() for name, kind in page.items()}
         for destination, page in zip(destinations, pages, strict=True)
     }
 
 
+async def store_attributes(redis: Redis, destination: str, types: Types) -> None:
+    """Store types of attributes that were not known. The first type of a name remains. Raises RedisError."""
+    name = DestinationKeys(destination).attributes
+    async with redis.pipeline(transaction=False) as pipeline:
+        for attribute, kind in types.items():
+            pipeline.hsetnx(name, attribute, kind)
+        await pipeline.execute()
+
+
 async def forget_attribute(redis: Redis, destination: str, name: str) -> bool:
-    """Whether it was known. Its next value sets its type anew. Raises RedisError."""
+    """Forget an attribute: its next value sets its type. Returns whether it was known. Raises RedisError."""
     return bool(await cast(Answer, redis.hdel(DestinationKeys(destination).attributes, name)))

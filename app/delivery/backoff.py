@@ -5,8 +5,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-LONGEST_WAIT: Final = timedelta(minutes=10)  # after a server's fault
-LONGEST_WAIT_BUSY: Final = timedelta(seconds=60)  # after a 429: a limit is over soon
+LONGEST_WAIT: Final = timedelta(minutes=10)  # after a server error
+LONGEST_WAIT_BUSY: Final = timedelta(seconds=60)  # after a 429: rate limits pass quickly
 
 
 def backoff(attempt: int, *, longest: timedelta = LONGEST_WAIT, rand: Callable[[], float] = random.random) -> timedelta:

@@ -1,258 +1,183 @@
-"""Dead letters: what could not be delivered, kept whole, with the reason and Attentive's last answer."""
+"""The dead letters that Redis keeps: reading, replaying, editing and discarding them."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import Any, Final
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
 
 import orjson
 from redis.asyncio import Redis
 
-from app.attentive.call import Priority
-from app.delivery.delivery import VERSION, Delivery, event_key, from_ms, to_ms
-from app.delivery.keys import DestinationKeys, LaneKeys
-from app.delivery.script import Argument, Script
-from app.delivery.unknown import SENT_BY_HAND, counted
+from app.counted import REPLAYED, UnknownCall
+from app.delivery.dead_letter import DeadLetter, DeadLetterQueue, Filter, kept_key, queue_key, read_dead_letter
+from app.delivery.delivery import Delivery, event_key
+from app.delivery.event_rows import RowOutcome
+from app.delivery.row_index import row_head, rows_of
+from app.delivery.unknown import SENT_BY_HAND
+from app.store.keys import DestinationKeys, LaneKeys
+from app.store.script import Argument, Keys, Script
 from app.value import changed
 
-_REPLAY, _DISCARD, _EDIT = Script("replay"), Script("discard"), Script("edit")
+_REPLAY = Script(
+    "replay",
+    keys=("queue", "kept", "backlog", "counters", "parts", "journal", "journal_index", "@streams"),
+    args=(
+        *("id", "source", "event_key", "calls", "message_id", "record", "rows", "journal_entries"),
+        *("replayed", "ending", "counted", "entries", "@new_calls"),
+    ),
+    after=("dead_letters", "entry_id", "journal"),
+)
+_QUEUE: Final = ("queue", "kept", "counters", "journal", "journal_index")
+_NOTE: Final = ("message_id", "record", "rows", "journal_entries")
+_DISCARD = Script("discard", keys=_QUEUE, args=("id", *_NOTE), after=("dead_letters", "entry_id", "journal"))
+_EDIT = Script(
+    "edit", keys=_QUEUE, args=("id", "source", "edited", *_NOTE), after=("dead_letters", "entry_id", "journal")
+)
 _PAGE: Final = 500
 _ID: Final = re.compile(r"\d+-\d+")
 
 
-class Shelf(StrEnum):
-    """Where a letter is kept."""
-
-    DEAD = "dead"  # what could not be delivered
-    UNKNOWN = "unknown"  # what was perhaps delivered, held for review
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """One call that was given up, or one event that could not become a call (`endpoint` is None then)."""
-
-    message_id: str
-    source: str
-    reason: str  # stable code: http_400, expired, unmappable, too_old, …
-    detail: str  # for people; no personal data
-    event: bytes = field(repr=False)  # JSON of the whole original event
-    received_at: datetime
-    endpoint: str | None = None
-    body: bytes | None = field(default=None, repr=False)  # JSON of the call
-    priority: Priority = Priority.NORMAL
-    attempts: int = 0
-    calls: int = 1
-    last_answer: dict[str, Any] = field(default_factory=dict)  # masked
-    # Known once stored:
-    destination: str = ""
-    id: str = ""
-    shelf: Shelf = Shelf.DEAD
-    gave_up_at: datetime | None = None  # where its id does not say it: an edited letter has a new one
-
-    @classmethod
-    def of(cls, delivery: Delivery, reason: str, detail: str, last_answer: dict[str, Any]) -> "DeadLetter":
-        """The end of a delivery after its current attempt."""
-        return cls(
-            message_id=delivery.message_id,
-            source=delivery.source,
-            reason=reason,
-            detail=detail,
-            event=delivery.event,
-            received_at=delivery.received_at,
-            endpoint=delivery.endpoint,
-            body=delivery.body,
-            priority=delivery.priority,
-            attempts=delivery.attempt,
-            calls=delivery.calls,
-            last_answer=last_answer,
-        )
-
-    @property
-    def died_at(self) -> datetime:
-        """When it was given up, by its id in Redis unless it was edited."""
-        return self.gave_up_at or from_ms(int(self.id.partition("-")[0]))
-
-    def to_json(self) -> bytes:
-        """The stored form."""
-        return orjson.dumps(
-            {
-                "v": VERSION,
-                "message_id": self.message_id,
-                "source": self.source,
-                "reason": self.reason,
-                "detail": self.detail,
-                "received": to_ms(self.received_at),
-                "endpoint": self.endpoint,
-                "priority": int(self.priority),
-                "attempts": self.attempts,
-                "calls": self.calls,
-                "last_answer": self.last_answer,
-                **({"gave_up": to_ms(self.gave_up_at)} if self.gave_up_at else {}),
-                "body": None if self.body is None else orjson.Fragment(self.body),
-                "event": orjson.Fragment(self.event),
-            }
-        )
-
-    @property
-    def stream(self) -> str:
-        """The key it is kept under."""
-        return shelf_key(self.destination, self.shelf)
-
-    def revived(self, deadline: datetime, *, calls: int) -> Delivery:
-        """The same call, to be sent afresh until `deadline`; only for a letter with an endpoint."""
-        if self.endpoint is None or self.body is None:
-            raise ValueError("an event that never became a call cannot be sent")
-        return Delivery(
-            message_id=self.message_id,
-            source=self.source,
-            endpoint=self.endpoint,
-            priority=self.priority,
-            body=self.body,
-            event=self.event,
-            received_ms=to_ms(self.received_at),
-            deadline_ms=to_ms(deadline),
-            calls=calls,
-        )
-
-
-def shelf_key(destination: str, shelf: Shelf) -> str:
-    """The stream of a destination's letters."""
-    keys = DestinationKeys(destination)
-    return keys.dead if shelf is Shelf.DEAD else keys.unknown
-
-
-def read_letter(destination: str, entry_id: bytes, stored: bytes, shelf: Shelf = Shelf.DEAD) -> DeadLetter:
-    """A stored dead letter. One that cannot be read is shown as such, never hidden."""
-    try:
-        fields: dict[str, Any] = orjson.loads(stored)
-        return DeadLetter(
-            message_id=fields["message_id"],
-            source=fields["source"],
-            reason=fields["reason"],
-            detail=fields["detail"],
-            event=orjson.dumps(fields["event"]),
-            received_at=from_ms(fields["received"]),
-            endpoint=fields["endpoint"],
-            body=None if fields["body"] is None else orjson.dumps(fields["body"]),
-            priority=Priority(fields["priority"]),
-            attempts=fields["attempts"],
-            calls=fields["calls"],
-            last_answer=fields["last_answer"],
-            gave_up_at=from_ms(fields["gave_up"]) if "gave_up" in fields else None,
-            destination=destination,
-            id=entry_id.decode(),
-            shelf=shelf,
-        )
-    except (KeyError, TypeError, ValueError, OverflowError, OSError):
-        return DeadLetter(
-            message_id="?",
-            source="?",
-            reason="unreadable",
-            detail="the stored bytes are no dead letter of this version",
-            event=orjson.dumps({"stored": stored.decode(errors="replace")}),
-            received_at=datetime.fromtimestamp(0, UTC),
-            destination=destination,
-            id=entry_id.decode(),
-            shelf=shelf,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which dead letters are meant. Every field that is set must match."""
-
-    destination: str | None = None
-    endpoint: str | None = None  # "none" means events that never became a call
-    reason: str | None = None
-    older_than: timedelta | None = None
-    newer_than: timedelta | None = None
-    id: str | None = None
-    message_id: str | None = None
-
-    def matches(self, letter: DeadLetter, now: datetime) -> bool:
-        """Whether this letter is meant."""
-        age = now - letter.died_at
-        return (
-            self.destination in (None, letter.destination)
-            and self.endpoint in (None, letter.endpoint or "none")
-            and self.reason in (None, letter.reason)
-            and self.id in (None, letter.id)
-            and self.message_id in (None, letter.message_id)
-            and (self.older_than is None or age >= self.older_than)
-            and (self.newer_than is None or age <= self.newer_than)
-        )
-
-
 async def dead_letters(
-    redis: Redis, destinations: Sequence[str], wanted: Filter, *, now: datetime, shelf: Shelf = Shelf.DEAD
+    redis: Redis,
+    destinations: Sequence[str],
+    wanted: Filter,
+    *,
+    now: datetime,
+    queue: DeadLetterQueue = DeadLetterQueue.DEAD,
 ) -> AsyncIterator[DeadLetter]:
-    """The letters of one shelf that match, oldest first, destination by destination; none that comes meanwhile."""
+    """The matching dead letters of one queue, oldest first, by destination. Without those that come meanwhile."""
     if wanted.id is not None and _ID.fullmatch(wanted.id) is None:
         return
     for destination in destinations:
         if wanted.destination not in (None, destination):
             continue
-        key = shelf_key(destination, shelf)
+        key = queue_key(destination, queue)
         newest = await redis.xrevrange(key, count=1)
         after, last = (wanted.id, wanted.id) if wanted.id else ("-", newest[0][0].decode() if newest else "-")
         while page := await redis.xrange(key, min=after, max=last, count=_PAGE):
-            for entry_id, fields in page:
-                letter = read_letter(destination, entry_id, fields[b"d"], shelf)
-                if wanted.matches(letter, now):
-                    yield letter
+            for dead_letter in _read(page, destination, queue):
+                if wanted.matches(dead_letter, now):
+                    yield dead_letter
             after = "(" + page[-1][0].decode()
+
+
+def _read(
+    page: Iterable[tuple[bytes, Mapping[bytes, bytes]]], destination: str, queue: DeadLetterQueue
+) -> Iterator[DeadLetter]:
+    return (read_dead_letter(destination, entry_id, fields[b"d"], queue) for entry_id, fields in page)
+
+
+async def newest_dead_letters(
+    redis: Redis, destination: str, wanted: Filter, *, now: datetime, queue: DeadLetterQueue
+) -> AsyncIterator[DeadLetter]:
+    """The matching dead letters of one destination's queue, newest first."""
+    key, before = queue_key(destination, queue), "+"
+    while page := await redis.xrevrange(key, max=before, count=_PAGE):
+        for dead_letter in _read(page, destination, queue):
+            if wanted.matches(dead_letter, now):
+                yield dead_letter
+        before = "(" + page[-1][0].decode()
 
 
 async def replay(
     redis: Redis,
-    letter: DeadLetter,
+    dead_letter: DeadLetter,
     *,
     deliveries: Sequence[Delivery],
     ending: str = "",
     record: bytes,
     journal_entries: int,
 ) -> bool:
-    """Turn a letter into `deliveries`, or into an `ending` of the books. False when it was gone already."""
-    shared = DestinationKeys(letter.destination)
-    keys = [letter.stream, shared.books, shared.parts, shared.journal]
-    args: list[Argument] = [
-        letter.id,
-        event_key(letter.source, letter.message_id),
-        letter.calls,
-        letter.message_id,
-        record,
-        journal_entries,
-        ending,
-        counted(letter.endpoint, SENT_BY_HAND) if letter.shelf is Shelf.UNKNOWN and letter.endpoint else "",
-        len(deliveries),
-    ]
+    """Turn a dead letter into `deliveries`, or into an `ending` of the counters. False if it was already gone."""
+    shared = DestinationKeys(dead_letter.destination)
+    streams: list[str] = []
+    calls: list[Argument] = []
     for delivery in deliveries:
-        keys.append(LaneKeys(shared, delivery.endpoint).streams[delivery.priority])
-        joined = changed(delivery, calls=max(letter.calls, 2))
-        args += (len(keys), joined.packed(), delivery.packed())
-    return bool(await _REPLAY.run(redis, keys, args))
+        streams.append(LaneKeys(shared, delivery.endpoint).streams[delivery.stream])
+        rejoining = changed(delivery, calls=max(dead_letter.calls, 2))
+        calls += (len(streams) - 1, rejoining.packed(), delivery.packed())
+    by_hand = dead_letter.queue is DeadLetterQueue.REVIEW and dead_letter.endpoint is not None
+    answer = await _REPLAY.run(
+        redis,
+        {
+            "queue": dead_letter.stream,
+            "kept": kept_key(dead_letter.destination, dead_letter.queue),
+            "backlog": shared.backlog,
+            "counters": shared.counters,
+            "parts": shared.parts,
+            "journal": shared.journal,
+            "journal_index": shared.journal_index,
+            "streams": streams,
+        },
+        {
+            "id": dead_letter.id,
+            "source": dead_letter.source,
+            "event_key": event_key(dead_letter.source, dead_letter.message_id),
+            "calls": dead_letter.calls,
+            "message_id": dead_letter.message_id,
+            "record": record,
+            "rows": _rows(dead_letter, RowOutcome.REPLAYED),
+            "journal_entries": journal_entries,
+            "replayed": REPLAYED,
+            "ending": ending,
+            "counted": UnknownCall(dead_letter.endpoint or "", SENT_BY_HAND).field if by_hand else "",
+            "entries": len(deliveries),
+            "new_calls": calls,
+        },
+    )
+    return bool(answer)
+
+
+def _queue_keys(dead_letter: DeadLetter) -> Keys:
+    shared = DestinationKeys(dead_letter.destination)
+    return {
+        "queue": dead_letter.stream,
+        "kept": kept_key(dead_letter.destination, dead_letter.queue),
+        "counters": shared.counters,
+        "journal": shared.journal,
+        "journal_index": shared.journal_index,
+    }
 
 
 async def edit(
-    redis: Redis, letter: DeadLetter, edited: DeadLetter, *, record: bytes, journal_entries: int
+    redis: Redis, dead_letter: DeadLetter, edited: DeadLetter, *, record: bytes, journal_entries: int
 ) -> str | None:
-    """Put `edited` in the place of a letter. The id it has from now on; None when the letter was gone already."""
-    keys = [letter.stream, DestinationKeys(letter.destination).journal]
-    args: list[Argument] = [
-        letter.id,
-        replace(edited, gave_up_at=letter.died_at).to_json(),
-        letter.message_id,
-        record,
-        journal_entries,
-    ]
-    new_id = await _EDIT.run(redis, keys, args)
+    """Replace a dead letter with `edited`. Returns the new ID, or None if the dead letter was already gone."""
+    new_id = await _EDIT.run(
+        redis,
+        _queue_keys(dead_letter),
+        {
+            "id": dead_letter.id,
+            "source": edited.source,
+            "edited": replace(edited, gave_up_at=dead_letter.died_at).packed(),
+            "message_id": dead_letter.message_id,
+            "record": record,
+            "rows": _rows(dead_letter, RowOutcome.EDITED),
+            "journal_entries": journal_entries,
+        },
+    )
     return new_id.decode() if new_id else None
 
 
-async def discard(redis: Redis, letter: DeadLetter, *, journal_entries: int) -> bool:
-    """Delete a letter for good. False when it was gone already."""
-    record = orjson.dumps({"dead_letter": letter.id, "reason": letter.reason})
-    keys = [letter.stream, DestinationKeys(letter.destination).journal]
-    return bool(await _DISCARD.run(redis, keys, [letter.id, letter.message_id, record, journal_entries]))
+async def discard(redis: Redis, dead_letter: DeadLetter, *, journal_entries: int) -> bool:
+    """Delete a dead letter permanently. False if it was already gone."""
+    record = orjson.dumps({"dead_letter": dead_letter.id, "reason": dead_letter.reason})
+    answer = await _DISCARD.run(
+        redis,
+        _queue_keys(dead_letter),
+        {
+            "id": dead_letter.id,
+            "message_id": dead_letter.message_id,
+            "record": record,
+            "rows": _rows(dead_letter, RowOutcome.DISCARDED),
+            "journal_entries": journal_entries,
+        },
+    )
+    return bool(answer)
+
+
+def _rows(dead_letter: DeadLetter, outcome: RowOutcome) -> bytes:
+    """Rows of the journal's index about an operator's action on it."""
+    endpoints = (dead_letter.endpoint,) if dead_letter.endpoint else ()
+    return rows_of(dead_letter.message_id, row_head(outcome, dead_letter.source, "", endpoints))

@@ -1,6 +1,6 @@
-"""How an attempt ended: Attentive's answer, judged. Pure.
+"""How an attempt ended, judged by Attentive's answer. Pure.
 
-Source: Attentive's list of statuses; where it is silent, HTTP's own meaning of them.
+Source: Attentive's list of statuses, and HTTP's own meaning for statuses that it does not list.
 """
 
 from collections.abc import Callable
@@ -10,14 +10,17 @@ from typing import Any, Final
 
 import orjson
 
-from app.attentive.client import Reply, Unreachable
+from app.attentive.answers import Reply, Unreachable
 from app.attentive.endpoints import BY_NAME
+from app.counted import DeadReason, http_reason
 from app.delivery.backoff import LONGEST_WAIT, LONGEST_WAIT_BUSY, backoff
 from app.delivery.delivery import Delivery
+from app.delivery.refused_attributes import refused_attributes
 from app.delivery.unknown import WhenUnknown
 
 HOLD: Final = timedelta(seconds=30)  # of an endpoint, after a 403
-HOLD_DESTINATION: Final = timedelta(minutes=10)  # after a 401; the sweep asks sooner whether the token works again
+REFUSED_TOKEN: Final = "401: Attentive refuses the API token"  # noqa: S105
+HOLD_DESTINATION: Final = timedelta(minutes=10)  # after a 401; the sweep checks the token more often
 LINK_WITHIN: Final = timedelta(minutes=1)  # an identity link of the same moment has arrived by then
 _SHORTEST_BUSY_WAIT: Final = timedelta(seconds=1)
 
@@ -31,7 +34,7 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class RetryLater:
-    """Another attempt after `wait`. `ambiguous`: Attentive may have acted on this one, and gets it again."""
+    """Another attempt follows after `wait`. `ambiguous`: Attentive may have processed this one and get it twice."""
 
     wait: timedelta
     reason: str
@@ -40,7 +43,7 @@ class RetryLater:
 
 @dataclass(frozen=True, slots=True)
 class Undeliverable:
-    """Given up: a dead letter with this stable `reason` and a `detail` for people."""
+    """Given up: a dead letter with this stable `reason`, and a `detail` for people."""
 
     reason: str
     detail: str
@@ -48,7 +51,7 @@ class Undeliverable:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Attentive may have acted on the call, and nobody can tell: by `policy` it is held for review, or given up."""
+    """It is unknown whether Attentive processed the call. `policy` decides what happens next."""
 
     policy: WhenUnknown
     reason: str
@@ -56,14 +59,22 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Our key is at fault, not this event: it waits with its whole destination or endpoint, and no attempt is spent."""
+    """The token is at fault, not the event. The destination or endpoint waits, and no attempt is used up."""
 
     whole_destination: bool
     reason: str
     wait: timedelta = HOLD
 
 
-Outcome = Delivered | RetryLater | Undeliverable | Unknown | Hold
+@dataclass(frozen=True, slots=True)
+class RetryWithout:
+    """Attentive refused these custom attributes by name. The call is sent without them, and they are dead-lettered."""
+
+    attributes: tuple[str, ...]
+    reason: str
+
+
+Outcome = Delivered | RetryLater | RetryWithout | Undeliverable | Unknown | Hold
 Backoff = Callable[..., timedelta]
 
 
@@ -75,15 +86,15 @@ def judge(
     policy: WhenUnknown = WhenUnknown.SEND_AGAIN,
     backoff: Backoff = backoff,
 ) -> Outcome:
-    """What follows when this attempt at `delivery` brought `reply`. No retry is made after its deadline.
+    """What follows from `reply` to this attempt at `delivery`. There are no retries after its deadline.
 
-    `policy` is its endpoint's, for an outcome that is unknown.
+    `policy` is the endpoint's policy for an unknown outcome.
     """
     match reply:
         case Reply(status=status) if 200 <= status < 300:
             return Delivered(status)
         case Reply(status=401):
-            return Hold(True, "401: Attentive refuses the API token", HOLD_DESTINATION)
+            return Hold(True, REFUSED_TOKEN, HOLD_DESTINATION)
         case Reply(status=403):
             return Hold(False, "403: the API token lacks this endpoint's scope", HOLD)
         case Reply(status=408 | 425 | 429 as status, retry_after=asked):
@@ -96,8 +107,10 @@ def judge(
             return _again(LINK_WITHIN, "HTTP 404, its identity link may still be on its way", delivery, now)
         case Reply(status=status, body=body) if _was_so_already(delivery.endpoint, status, body):
             return Delivered(status)
+        case Reply(status=400 | 422 as status, body=body) if names := _refused(delivery, body, now):
+            return RetryWithout(names, f"HTTP {status}")
         case Reply(status=status):
-            return Undeliverable(f"http_{status}", f"Attentive answered {status}: the same call would fail again")
+            return Undeliverable(http_reason(status), f"Attentive answered {status}: the same call would fail again")
         case Unreachable(reason=reason, ambiguous=ambiguous):
             wait = backoff(delivery.attempt, longest=LONGEST_WAIT)
             if ambiguous:
@@ -113,8 +126,13 @@ def _unknown(wait: timedelta, reason: str, delivery: Delivery, now: datetime, po
 
 def _again(wait: timedelta, reason: str, delivery: Delivery, now: datetime, *, ambiguous: bool = False) -> Outcome:
     if now + wait > delivery.deadline:
-        return Undeliverable("expired", f"no success before its deadline; last: {reason}")
+        return Undeliverable(DeadReason.EXPIRED, f"no success before its deadline; last: {reason}")
     return RetryLater(wait, reason, ambiguous)
+
+
+def _refused(delivery: Delivery, answer: bytes, now: datetime) -> tuple[str, ...]:
+    """The attributes to leave out of the next attempt, if there is time for one."""
+    return refused_attributes(delivery.endpoint, delivery.body, answer) if now <= delivery.deadline else ()
 
 
 def _was_so_already(endpoint: str, status: int, body: bytes) -> bool:
@@ -122,9 +140,10 @@ def _was_so_already(endpoint: str, status: int, body: bytes) -> bool:
 
 
 def _link_may_come(delivery: Delivery, now: datetime) -> bool:
-    """Whether Attentive can know the person by an identity link alone, and has not been given a minute to get it.
+    """Whether the person is known by an identity link alone, and the link may still arrive.
 
-    A call that has waited long itself counts as well: in a burst, links wait longer than events.
+    Attentive gets a minute for that. It also applies to a call that waited long: in a burst, links wait longer than
+    events.
     """
     if delivery.attempt > 1 and now - delivery.received_at >= LINK_WITHIN:
         return False

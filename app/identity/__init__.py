@@ -1,1 +1,1 @@
-"""Whom an event is about, in the forms Attentive accepts."""
+"""Who an event is about: the identifiers that Attentive accepts, and where they come from."""

@@ -1,1 +1,1 @@
-"""The door: HTTP requests of trackers in, events into the outbox, answers that every tracker understands."""
+"""Intake: HTTP requests of trackers in, events into the outbox, answers that every tracker understands."""

@@ -1,4 +1,4 @@
-"""Back-pressure: requests that are put off because their source, its backlog or Redis has had enough for now."""
+"""Back-pressure: requests refused for now because their source, its backlog or Redis has reached a limit."""
 
 import math
 import time
@@ -6,16 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from app.delivery.pressure import Pressure
+from app.delivery.pressure import BacklogSize, Pressure
 from app.ingest.refusal import Refused
 
 BACKLOG_RETRY_S: Final = 30
 FULL_RETRY_S: Final = 10
+# If a destination has several sources, each may have this many times the free part of the backlog: one source that
+# floods leaves a quarter of it to the others, two leave a seventh, and a source with a small backlog always gets in.
+MOST_OF_FREE: Final = 3
+PUBLIC_SHARE: Final = 8 / 9  # of Redis's maxmemory: after that, only server events are accepted
 
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """How much may wait for one destination, and how full Redis may be."""
+    """The largest backlog of one destination, and the highest memory share of Redis."""
 
     backlog_events: int
     backlog_bytes: int
@@ -32,7 +36,7 @@ class RateLimit:
         self._tokens, self._at = self._most, clock()
 
     def take(self, events: int) -> float:
-        """0 when they may come in, else how many seconds to wait. More than the burst waits for a full bucket."""
+        """0 if they may come in, else the seconds to wait. More than a full burst waits for a full bucket."""
         now = self._clock()
         self._tokens = min(self._most, self._tokens + (now - self._at) * self._rate)
         self._at = now
@@ -44,23 +48,47 @@ class RateLimit:
 
 
 class Admission:
-    """Refuses what should come later. Reads the last known pressure: nothing here waits for Redis."""
+    """Refuses requests that must come later. It reads the latest pressure, and never waits for Redis."""
 
     def __init__(self, ceilings: Ceilings, pressure: Callable[[], Pressure]) -> None:
         self._ceilings = ceilings
         self._pressure = pressure
 
-    def check(self, destination: str, limit: RateLimit | None, events: int) -> None:
-        """Raises Refused: 503 while Redis is nearly full, 429 while a ceiling or the source's rate is reached."""
-        pressure = self._pressure()
-        if pressure.memory_share > self._ceilings.memory_share:
-            raise Refused(503, "redis_full", "Redis is nearly full, send the same again", retry_after_s=FULL_RETRY_S)
+    def check(
+        self,
+        destination: str,
+        limit: RateLimit | None,
+        events: int,
+        *,
+        source: str = "",
+        public: bool = False,
+        alone: bool = True,
+    ) -> None:
+        """Raises Refused: 503 while Redis is nearly full, 429 at a ceiling or at the source's share or rate limit.
+
+        `alone`: the source shares its destination with no other.
+        """
+        pressure, ceilings = self._pressure(), self._ceilings
         depth = pressure.backlog.get(destination)
-        if depth is not None and (
-            depth.deliveries >= self._ceilings.backlog_events or depth.bytes >= self._ceilings.backlog_bytes
-        ):
-            message = "too much waits for this destination already, send the same again"
+        share = pressure.memory_share or (depth.memory_share if depth is not None else 0.0)
+        if share > ceilings.memory_share * (PUBLIC_SHARE if public else 1):
+            raise Refused(503, "redis_full", "Redis is nearly full, send the request later", retry_after_s=FULL_RETRY_S)
+        if depth is not None and (depth.deliveries >= ceilings.backlog_events or depth.bytes >= ceilings.backlog_bytes):
+            message = "the backlog of this destination is full, send the request again later"
             raise Refused(429, "backlog_full", message, retry_after_s=BACKLOG_RETRY_S)
+        if depth is not None and not alone and _has_its_share(depth, source, ceilings):
+            message = "the backlog of this source is full, send the request again later"
+            raise Refused(429, "source_backlog_full", message, retry_after_s=BACKLOG_RETRY_S)
         if limit is not None and (wait := limit.take(events)) > 0:
-            message = "this source sends more events a second than it may, send the same again"
+            message = "this source exceeds its events per second, send the request again later"
             raise Refused(429, "rate_limited", message, retry_after_s=max(1, math.ceil(wait)))
+
+
+def _has_its_share(depth: BacklogSize, source: str, ceilings: Ceilings) -> bool:
+    own = depth.sources.get(source)
+    if own is None:
+        return False
+    calls, size = min(own.calls, depth.deliveries), min(own.bytes, depth.bytes)
+    return calls > MOST_OF_FREE * (ceilings.backlog_events - depth.deliveries) or size > MOST_OF_FREE * (
+        ceilings.backlog_bytes - depth.bytes
+    )

@@ -1,48 +1,41 @@
-"""A dead letter's event, decided once more: with the settings as they are now, and with what memory knows now."""
+"""A dead letter's event, decided once more: with the current settings and the profiles that are stored now."""
 
 from collections.abc import Mapping
 
 import orjson
-from redis.asyncio import Redis
 
+from app.counted import DropReason
 from app.delivery.attributes import Types
-from app.delivery.dead_letters import DeadLetter
-from app.delivery.memory import find_people, remember
-from app.ingest.memory import Conversation
-from app.pipeline import Bury, Decision, Drop, DropReason, Forward, Plan, decide
-from app.segment.events import InvalidEvent, parse_event
+from app.delivery.dead_letter import DeadLetter
+from app.ingest.profile_session import ProfileSession
+from app.pipeline import Decision, Drop, Fail, Forward, Known, Plan, decide, read
+from app.profiles.lookup import find_people
+from app.profiles.updates import update_profiles
+from app.segment.events import InvalidEvent
+from app.store.connection import Redis
 from app.value import changed
 
 
-async def decide_again(redis: Redis, letter: DeadLetter, plan: Plan, attributes: Types) -> Decision:
-    """What is decided about its event now. What that tells of a person is remembered, however often it is done.
+async def decide_again(redis: Redis, dead_letter: DeadLetter, plan: Plan, attributes: Types) -> Decision:
+    """Decide its event now, and update the stored profiles. Repeating this changes nothing.
 
-    Raises RedisError.
+    Raises StoreError.
     """
-    inspected = plan.guard.inspect(orjson.loads(letter.event), letter.event)
     try:
-        event = parse_event(inspected.event, plan.identity.names_somebody)
+        reading = read(orjson.loads(dead_letter.event), dead_letter.event, plan)
     except InvalidEvent as invalid:
-        return Bury(letter.reason, str(invalid))
-    event = changed(event, message_id=letter.message_id)
+        return Fail(dead_letter.reason, str(invalid))
+    event = changed(reading.event, message_id=dead_letter.message_id)
+    reading = changed(reading, event=event)
 
-    def decided(remembered: Mapping[str, str], apart: bool) -> Decision:
-        return decide(
-            event,
-            plan,
-            original=inspected.json,
-            source=letter.source,
-            received_at=letter.received_at,
-            findings=inspected.findings,
-            attributes=attributes,
-            remembered=remembered,
-            apart=apart,
-        )
+    def decided(profile: Mapping[str, str], unlinked: bool | None) -> Decision:
+        known = Known(attributes, profile, unlinked)
+        return decide(reading, plan, source=dead_letter.source, received_at=dead_letter.received_at, known=known)
 
-    talk = Conversation([event], plan, letter.source)
-    if talk.names:
-        talk.hear((await find_people(redis, {letter.destination: talk.names}))[letter.destination])
-    decision, steps, instead = talk.decide(0, event, decided, letter.received_at)
-    if steps and "hold" in await remember(redis, letter.destination, steps):
-        return Forward(instead) if instead else Drop(DropReason.JOIN_HELD)
+    session = ProfileSession([event], plan, dead_letter.source)
+    if session.names:
+        session.load((await find_people(redis, {dead_letter.destination: session.names}))[dead_letter.destination])
+    decision, updates, instead = session.decide(0, event, decided, dead_letter.received_at)
+    if updates and "block" in await update_profiles(redis, dead_letter.destination, updates):
+        return Forward(instead) if instead else Drop(DropReason.MERGE_BLOCKED)
     return decision

@@ -1,14 +1,16 @@
-"""Write keys: which source sends this. Headers win over the body, for some trackers mask the key they put there.
+"""Write keys: which source sends a request. Headers win over the body, because some trackers mask the key there.
 
 Source: the published clients. Order: Basic user name, X-Write-Key, query `writeKey`, body, first event of the batch.
 """
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 from app.ingest.admission import RateLimit
@@ -18,19 +20,23 @@ from app.ingest.refusal import Refused
 from app.ingest.signatures import Signing
 from app.pipeline import Plan
 
+_KEY_IN_JSON: Final = re.compile(rb'"writeKey"\s{0,8}:\s{0,8}"([^"\\]{1,200})"')
+_KEYS_LOOKED_AT: Final = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """A source as one of its write keys names it, and what its destination wants done with its events."""
+    """A source as one of its write keys identifies it, and how its destination treats its events."""
 
     source: str
     destination: str
     plan: Plan
-    key_number: int = 1  # which of the source's keys this is, as the settings list them
+    key_number: int = 1  # the position of this key in the settings
     retiring: bool = False  # this key is being replaced
-    origins: Origins | None = None  # pages that may post; None: all
+    origins: Origins | None = None  # sites allowed to post; None: all
     signing: Signing | None = None
     limit: RateLimit | None = None
+    alone: bool = True  # it is its destination's only source
 
 
 class WriteKeys:
@@ -40,7 +46,7 @@ class WriteKeys:
         self._senders = senders
 
     def replace(self, senders: Mapping[str, Sender]) -> None:
-        """From now on these. Requests that have found their sender keep it."""
+        """Use these from now on. Requests whose sender is already known keep it."""
         self._senders = senders
 
     def knows(self, key: str) -> bool:
@@ -48,20 +54,32 @@ class WriteKeys:
         return key in self._senders
 
     def named_in(self, headers: Iterable[tuple[bytes, bytes]], query: bytes) -> str:
-        """The write key that a request without a body names, '' when none."""
+        """The write key of a request without a body. Empty if there is none."""
         found = dict(headers)
         return _from_headers(found) or _from_query(query)
 
-    def sender(self, headers: Mapping[bytes, bytes], query: bytes, content: Any) -> Sender:
-        """Who sends a request with these headers, query string and decoded body. Raises Refused (401)."""
-        key = _from_headers(headers) or _from_query(query) or _from_content(content)
-        if not key:
+    def sender_outside(self, headers: Mapping[bytes, bytes], query: bytes) -> Sender | None:
+        """The sender by the headers or the query string. None if only the body can name it. Raises Refused (401)."""
+        key = _from_headers(headers) or _from_query(query)
+        return self._sender(key) if key else None
+
+    def sender_inside(self, content: Any) -> Sender:
+        """The sender by a decoded body. Raises Refused (401)."""
+        if not (key := _from_content(content)):
             raise Refused(
                 401,
                 "unknown_source",
                 "no write key: send it as Basic user name, in X-Write-Key, or as `writeKey` in the body",
                 field="writeKey",
             )
+        return self._sender(key)
+
+    def may_be_in(self, body: bytes) -> bool:
+        """Whether a body that is not decoded yet may contain a known key."""
+        found = islice(_KEY_IN_JSON.finditer(body), _KEYS_LOOKED_AT)
+        return any(_clean(key[1].decode("utf-8", "replace")) in self._senders for key in found)
+
+    def _sender(self, key: str) -> Sender:
         sender = self._senders.get(key)
         if sender is None:
             raise Refused(401, "unknown_source", "this write key belongs to no source", field="writeKey")
@@ -74,11 +92,12 @@ def _from_headers(headers: Mapping[bytes, bytes]) -> str:
 
 @lru_cache(maxsize=256)
 def _basic(header: bytes | None) -> str:
-    """The user name; the colon and password that should follow it may be missing."""
+    """The user name. Accepts a missing colon and password, and missing padding at the end."""
     if header is None or header[:6].lower() != b"basic ":
         return ""
     try:
-        decoded = base64.b64decode(header[6:].strip(), validate=True).decode()
+        given = header[6:].strip().rstrip(b"=")
+        decoded = base64.b64decode(given + b"=" * (-len(given) % 4), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         return ""
     return _clean(decoded.partition(":")[0])
@@ -96,7 +115,7 @@ def _from_content(content: Any) -> str:
         if isinstance(key := content.get("writeKey"), str) and _clean(key):
             return _clean(key)
         batch = content.get("batch")
-    first = decoded(batch[0]) if isinstance(batch, list) and batch else None
+    first = decoded(batch[0], lenient=False) if isinstance(batch, list) and batch else None
     key = first.get("writeKey") if isinstance(first, dict) else None
     return _clean(key) if isinstance(key, str) else ""
 

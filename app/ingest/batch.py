@@ -1,6 +1,7 @@
-"""The events of one request: where its body has them, and what a batch says once for all of them."""
+"""The events of one request: where its body has them, and which fields a batch shares with all of them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -9,14 +10,14 @@ import orjson
 from app.ingest.body import parse_json, parse_part
 from app.ingest.paths import TrackingPath
 from app.ingest.refusal import Refused
-from app.ingest.signatures import webhook_id
+from app.ingest.signatures import Scheme, Signing, webhook_id
 
 _ABSENT: Final = msgspec.Raw()
 
 
 class _Envelope(msgspec.Struct):
-    """A batch whose events are not decoded yet: each takes the place in memory of the one before it, and finds it in
-    the processor's caches. With all of them decoded at once, an event of a batch cost 3 µs more.
+    """A batch whose events are not decoded yet. Each event is decoded into the memory of the previous one, which is in
+    the processor's caches. Decoding all of them at once cost 3 µs more per event.
     """
 
     batch: list[msgspec.Raw] | None = None
@@ -29,38 +30,44 @@ class _Envelope(msgspec.Struct):
 _ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
 
 
-def content_of(path: TrackingPath, body: bytes) -> Any:
-    """The value of a body; the events of a batch may still be JSON, which `decoded` is for. Raises Refused."""
+def content_of(path: TrackingPath, body: bytes, *, lenient: bool = True) -> Any:
+    """The value of a body. The events of a batch may still be JSON; `decoded` reads them. Raises Refused.
+
+    `lenient`: accept invalid JSON that Python's own encoder writes. It takes many times longer to read.
+    """
     envelope = _opened(body) if path.type is None else None
     if envelope is None or envelope.batch is None:
-        return parse_json(body)
+        return parse_json(body, lenient=lenient)
     around = msgspec.structs.asdict(envelope)
     batch = around.pop("batch")
-    return {"batch": batch, **{name: parse_part(memoryview(part), name) for name, part in around.items() if part}}
+    return {
+        "batch": batch,
+        **{name: parse_part(memoryview(part), name, lenient=lenient) for name, part in around.items() if part},
+    }
 
 
 def _opened(body: bytes) -> _Envelope | None:
-    """None for what is no batch or not quite JSON: the parser knows what to do with it, or what to say."""
+    """None if it is not a batch or not quite JSON: the full parser reads it, or explains the mistake."""
     try:
         return _ENVELOPE.decode(body)
     except (msgspec.MsgspecError, RecursionError):
         return None
 
 
-def decoded(event: Any) -> Any:
+def decoded(event: Any, *, lenient: bool = True) -> Any:
     """The value of an event of `content_of`. Raises Refused."""
-    return parse_part(memoryview(event), "event") if type(event) is msgspec.Raw else event
+    return parse_part(memoryview(event), "event", lenient=lenient) if type(event) is msgspec.Raw else event
 
 
 def events_in(path: TrackingPath, content: Any, *, most: int) -> list[Any]:
-    """The events of a decoded body, at most this many, not yet checked. Raises Refused when all of it is of no use."""
+    """The events of a decoded body, at most this many, not yet checked. Raises Refused if none can be used."""
     if path.type is not None:
         if isinstance(content, dict):
-            content["type"] = path.type  # whatever the body says
+            content["type"] = path.type  # whatever type the body contains
         return [content]
     events = content
     if isinstance(content, dict):
-        is_event = "batch" not in content and "type" in content  # webhooks post single events to the same address
+        is_event = "batch" not in content and "type" in content  # webhooks post single events to the same path
         events = [content] if is_event else content.get("batch")
     if not isinstance(events, list):
         raise Refused(400, "bad_request", "batch: must be a list of events", field="batch")
@@ -72,29 +79,48 @@ def events_in(path: TrackingPath, content: Any, *, most: int) -> list[Any]:
     return events
 
 
-def name_after_webhook(events: list[Any], headers: Mapping[bytes, bytes]) -> None:
-    """A single event without an id of its own gets the webhook's, which is the same on every retry of the sender."""
-    if (given := webhook_id(headers)) is None or len(events) != 1:
+def default_message_id(events: list[Any], headers: Mapping[bytes, bytes]) -> None:
+    """Give events without an ID the webhook's ID, which stays the same on retries. Several add their position."""
+    if (given := webhook_id(headers)) is None:
         return
-    event = events[0] = decoded(events[0])
-    if isinstance(event, dict) and event.get("messageId") in (None, ""):
-        event["messageId"] = given
+    for index, event in enumerate(events):
+        with suppress(Refused):  # an unreadable event is refused when its turn comes
+            events[index] = event = decoded(event)
+        if isinstance(event, dict) and event.get("messageId") in (None, ""):
+            event["messageId"] = given if len(events) == 1 else f"{given}.{index}"
+
+
+def check_signed(signing: Signing | None, content: Any, events: list[Any]) -> None:
+    """Raise Refused for events that Segment's signature does not cover, or that could be replayed forever.
+
+    Segment signs only the first event of a list, and no time: the gateway recognises a repeat only by the event's ID.
+    """
+    if signing is None or signing.scheme is not Scheme.SEGMENT:
+        return
+    if isinstance(content, list) and len(events) > 1:
+        message = "a signature covers only the first event of a list: set the batch size of the webhook to 0"
+        raise Refused(400, "signature_covers_one_event", message, field="batch")
+    for index, event in enumerate(events):
+        events[index] = event = decoded(event)
+        if isinstance(event, dict) and event.get("messageId") in (None, ""):
+            message = "messageId: must be present, so that the gateway recognises a signed event that is sent again"
+            raise Refused(400, "id_required", message, field="messageId")
 
 
 class Shared:
-    """What a batch says once for all its events: its time of sending, its context, its integrations."""
+    """The fields that a batch shares with all its events: its `sentAt`, its context and its integrations."""
 
     def __init__(self, batch: Any, events: Sequence[Any]) -> None:
-        """`events` are those of the decoded body `batch`, which may be an event itself: that shares nothing."""
+        """`events` are those of the decoded body `batch`. The body may be a single event, which shares nothing."""
         is_batch = isinstance(batch, dict) and events[0] is not batch
         names = ("sentAt", "context", "integrations") if is_batch else ()
         self._parts: dict[str, Any] = {name: batch[name] for name in names if batch.get(name)}
         self.bytes = len(json_of(self._parts)) if self._parts else 0
 
-    def lent_to(self, event: Any) -> Any:
-        """The event with the batch's `context` and `integrations` beneath its own, and its `sentAt` if it has none.
+    def with_batch_defaults(self, event: Any) -> Any:
+        """The event with the batch's `context` and `integrations` as defaults, and its `sentAt` if it has none.
 
-        The batch's `messageId` and `timestamp` are its own: events that took them would all be one.
+        `messageId` and `timestamp` of the batch are not inherited: all its events would become one.
         """
         if not self._parts or not isinstance(event, dict):
             return event
@@ -111,7 +137,7 @@ class Shared:
 
 
 def _merged(below: Mapping[str, Any], above: Any) -> Any:
-    if above is None:
+    if above is None or above == []:  # an empty map, as PHP writes it
         return below
     if not isinstance(above, dict):
         return above
@@ -123,7 +149,7 @@ def _merged(below: Mapping[str, Any], above: Any) -> Any:
 
 
 def json_of(value: Any) -> bytes:
-    """The JSON of a decoded value. Raises Refused for one that is nested too deeply."""
+    """The JSON of a decoded value. Raises Refused if it is nested too deeply."""
     try:
         return orjson.dumps(value)
     except TypeError:
@@ -131,5 +157,5 @@ def json_of(value: Any) -> bytes:
 
 
 def too_deep() -> Refused:
-    """The refusal of an event that nobody could read again."""
+    """The refusal of an event that could not be read again."""
     return Refused(400, "too_deep", "the event is nested too deeply to be forwarded")

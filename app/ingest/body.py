@@ -1,4 +1,4 @@
-"""From the bytes of a request to Python values: read, inflate, parse. Content-Type is ignored, for clients mislabel."""
+"""From the bytes of a request to Python values: read, inflate, parse. Ignores Content-Type, which clients mislabel."""
 
 import json
 import math
@@ -12,36 +12,30 @@ from app.ingest.refusal import Refused
 
 _BOM: Final = b"\xef\xbb\xbf"
 _LARGEST_INTEGER: Final = 2**63
-_GZIP_MEMBERS: Final = 16  # clients send one, seldom two; a body of a million empty ones would keep us busy for long
+_GZIP_MEMBERS: Final = 16  # clients send one, rarely two; a million empty ones would take long
 
 
 class Disconnected(Exception):  # noqa: N818
-    """The tracker went away before its request was whole."""
+    """The tracker disconnected before its request was complete."""
 
 
 async def read_body(receive: Receive, *, most: int) -> bytes:
-    """The whole body as it came. Raises Refused (400, after the rest was read) and Disconnected."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise Disconnected
-    body: bytes = message.get("body", b"")
-    if message.get("more_body"):
-        parts, size = [body], len(body)
-        while message.get("more_body"):
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            size += len(message.get("body", b""))
-            if size <= most:  # a refused body is read to its end, for a cut connection would be taken for a bad network
-                parts.append(message.get("body", b""))
-            elif size > 16 * most:
-                break
-        if size > most:
-            raise too_large(most)
-        body = b"".join(parts)
-    if len(body) > most:
-        raise too_large(most)
-    return body
+    """The body as received, but at most `most` + 1 bytes of it. Raises Disconnected.
+
+    The rest of a larger body is read and discarded, up to 16 times `most`. Trackers treat a connection that is cut
+    while they send as a network error, and retry the request.
+    """
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        part: bytes = message.get("body", b"")
+        if part and size <= most:
+            parts.append(part[: most + 1 - size])
+        size += len(part)
+        if not message.get("more_body") or size > 16 * most:
+            return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def inflated(body: bytes, encoding: bytes, *, most: int) -> bytes:
@@ -62,7 +56,7 @@ def inflate(body: bytes, *, most: int) -> bytes:
         try:
             inflated += stream.decompress(body, most - len(inflated) + 1)
         except zlib.error:
-            raise Refused(400, "bad_request", "the body is not gzip, although Content-Encoding says so") from None
+            raise Refused(400, "bad_request", "the body is not gzip, although Content-Encoding is gzip") from None
         if len(inflated) > most:
             raise too_large(most)
         if not stream.eof:
@@ -73,34 +67,40 @@ def inflate(body: bytes, *, most: int) -> bytes:
     raise Refused(400, "bad_request", f"the body has more than {_GZIP_MEMBERS} gzip members")
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes, *, lenient: bool = True) -> Any:
     """The JSON value. A byte order mark is skipped; NaN and Infinity, which some encoders write, become null."""
-    return parse_part(body.removeprefix(_BOM), "body")
+    return parse_part(body.removeprefix(_BOM), "body", lenient=lenient)
 
 
-def parse_part(text: bytes | memoryview, what: str) -> Any:
-    """The value of what a body holds. Raises Refused, which calls it `what`."""
+def parse_part(text: bytes | memoryview, what: str, *, lenient: bool = True) -> Any:
+    """The value of a part of the body. Raises Refused, which calls the part `what`."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as strict:
-        return _parse_leniently(bytes(text), what, strict)
+        if lenient:
+            return _parse_leniently(bytes(text), what, strict)
+        raise _not_json(what, strict) from None
 
 
 def _parse_leniently(text: bytes, what: str, strict: orjson.JSONDecodeError) -> Any:
-    """What Python's own encoder can write and the standard forbids: NaN, and half of a surrogate pair."""
+    """Accept invalid JSON that Python's own encoder can write: NaN, and half of a surrogate pair."""
     try:
-        return _mended(json.loads(text, parse_constant=lambda _: None))
+        return _coerced(json.loads(text, parse_constant=lambda _: None))
     except (ValueError, OverflowError, RecursionError):
-        where = f"the {what} is not valid JSON: {strict.msg} at line {strict.lineno}, column {strict.colno}"
-        raise Refused(400, "bad_request", where) from None
+        raise _not_json(what, strict) from None
 
 
-def _mended(value: Any) -> Any:
+def _not_json(what: str, strict: orjson.JSONDecodeError) -> Refused:
+    where = f"the {what} is not valid JSON: {strict.msg} at line {strict.lineno}, column {strict.colno}"
+    return Refused(400, "bad_request", where)
+
+
+def _coerced(value: Any) -> Any:
     match value:
         case dict():
-            return {_mended(key): _mended(inner) for key, inner in value.items()}
+            return {_coerced(key): _coerced(inner) for key, inner in value.items()}
         case list():
-            return [_mended(inner) for inner in value]
+            return [_coerced(inner) for inner in value]
         case str():
             return value.encode("utf-8", "replace").decode()
         case float():

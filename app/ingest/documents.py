@@ -1,6 +1,6 @@
-"""The documents that trackers fetch before their first event. They point back at this gateway, never elsewhere.
+"""The documents that trackers fetch before their first event. They point back at this gateway only.
 
-Source: the published clients; what they do with each field was read in their code.
+Source: the published clients, whose code shows how they use each field.
 """
 
 from typing import Any
@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 
 from app.ingest.auth import WriteKeys
 from app.ingest.refusal import Refused
+from app.ingest.schemas import UNKNOWN_SOURCE, WRITE_KEY
 
 _CACHE = {"Cache-Control": "public, max-age=300"}
 
@@ -18,18 +19,28 @@ def documents_router(write_keys: WriteKeys) -> APIRouter:
     """Settings for Segment's browser and mobile libraries, and RudderStack's source configuration."""
     router = APIRouter(tags=["tracking"])
 
-    @router.get("/v1/projects/{write_key}/settings", summary="Settings for Segment's browser and mobile libraries")
-    @router.get("/v1/projects/{write_key}/settings/", include_in_schema=False)
+    @router.get(
+        "/v1/projects/{write_key}/settings",
+        summary="Settings for Segment's browser and mobile libraries",
+        description="Points back at this gateway. Also served without `/v1`.",
+        operation_id="trackerSettings",
+        responses={200: _document("integrations", "plan"), 404: UNKNOWN_SOURCE},
+    )
     @router.get("/projects/{write_key}/settings", include_in_schema=False)
-    @router.get("/projects/{write_key}/settings/", include_in_schema=False)
     async def settings(write_key: str, request: Request) -> JSONResponse:
         if not write_keys.knows(write_key):
             return _unknown()
-        ours = request.base_url  # unlike `url`, it can be read whatever bytes the query is made of
+        ours = request.base_url  # unlike `url`, it works with any bytes in the query
         return JSONResponse(segment_settings(write_key, ours.netloc, ours.scheme), headers=_CACHE)
 
-    @router.get("/sourceConfig", summary="Source configuration for RudderStack's browser library")
-    @router.get("/sourceConfig/", include_in_schema=False)
+    @router.get(
+        "/sourceConfig",
+        summary="Source configuration for RudderStack's browser library",
+        description="A source without destinations on the device: all events come to the gateway.",
+        operation_id="sourceConfig",
+        dependencies=WRITE_KEY,
+        responses={200: _document("source"), 404: UNKNOWN_SOURCE},
+    )
     async def source_config(request: Request) -> JSONResponse:
         write_key = write_keys.named_in(request.headers.raw, request.scope["query_string"])
         if not write_keys.knows(write_key):
@@ -40,7 +51,7 @@ def documents_router(write_keys: WriteKeys) -> APIRouter:
 
 
 def segment_settings(write_key: str, host: str, scheme: str) -> dict[str, Any]:
-    """`integrations["Segment.io"].apiHost` replaces the host that a library was given: it must be ours."""
+    """`integrations["Segment.io"].apiHost` replaces the library's configured host, so it must be this gateway."""
     return {
         "integrations": {
             "Segment.io": {
@@ -67,7 +78,7 @@ def segment_settings(write_key: str, host: str, scheme: str) -> dict[str, Any]:
 
 
 def rudderstack_source(write_key: str) -> dict[str, Any]:
-    """A source without destinations on the device: all events come to us."""
+    """A source without destinations on the device: all events come to the gateway."""
     off = {"enabled": False}
     return {
         "source": {
@@ -81,6 +92,14 @@ def rudderstack_source(write_key: str) -> dict[str, Any]:
             "config": {"statsCollection": {"errors": off, "metrics": off}},
         },
         "updatedAt": "2026-01-01T00:00:00.000Z",
+    }
+
+
+def _document(*required: str) -> dict[str, Any]:
+    schema = {"type": "object", "required": list(required)}
+    return {
+        "description": "What the library reads before its first event",
+        "content": {"application/json": {"schema": schema}},
     }
 
 

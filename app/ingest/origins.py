@@ -1,4 +1,4 @@
-"""Pages that may post: known by their origin, the scheme, host and port of their address."""
+"""Sites allowed to post, by origin: the scheme, host and port of their address."""
 
 import re
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
-"""Every path that trackers post to, and what kind of body comes there.
+"""Every path that trackers post to, and the kind of its body.
 
-Source: the published clients. A redirect mends no path, for many clients follow one with a GET: each is served itself.
+Source: the published clients. Many clients follow a redirect with a GET, so each path is served directly.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,12 +12,12 @@ TYPES: Final = ("track", "identify", "page", "screen", "group", "alias")
 
 @dataclass(frozen=True, slots=True)
 class TrackingPath:
-    """One path. `type` is that of its events; None: each event names its own. `discard`: the body is of no interest."""
+    """One path. `type` is the type of its events (None: each event names its own). `discard`: the body is ignored."""
 
     path: str
     type: str | None = None
     discard: bool = False
-    who: str = ""  # who calls it, for the documentation
+    who: str = ""  # its callers, for the documentation
 
 
 def _forms() -> Iterator[TrackingPath]:

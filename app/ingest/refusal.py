@@ -1,29 +1,37 @@
-"""What a tracker is told when a request is refused: JSON that every published client survives.
+"""The response to a refused request: JSON that every published client can handle.
 
-Source: the clients' own code. A body without string `code` and `message` makes some of them send a refused batch again.
+Source: the clients' own code. Without string `code` and `message` in the body, some of them retry a refused batch.
 """
 
 from collections.abc import Iterable
-from typing import Final
 
 import orjson
 
-SUCCESS: Final = b'{"success": true}'
-
 
 class Refused(Exception):  # noqa: N818 - an answer, not an error of ours
-    """A request that is not taken. `field` is the dotted path of what to mend, where one is at fault."""
+    """A request that is not accepted. `field` is the dotted path of the field to correct, if one is at fault."""
 
     def __init__(
-        self, status: int, code: str, message: str, *, field: str | None = None, retry_after_s: int | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        field: str | None = None,
+        retry_after_s: int | None = None,
+        source: str = "",
     ) -> None:
-        """`retry_after_s`, whole seconds of at least 1, asks the tracker to send the same again."""
+        """`retry_after_s`, in whole seconds from 1, asks the tracker to retry the request.
+
+        `source` is the sender, once it is known.
+        """
         super().__init__(message)
         self.status, self.code, self.message, self.field = status, code, message, field
         self.retry_after_s = retry_after_s
+        self.source = source
 
     def content(self) -> dict[str, object]:
-        """The answer, JSON-ready."""
+        """The response as a JSON-ready value."""
         answer: dict[str, object] = {
             "success": False,
             "code": self.code,
@@ -35,12 +43,12 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error of ours
         return answer
 
     def body(self) -> bytes:
-        """The JSON answer."""
+        """The response as JSON."""
         return orjson.dumps(self.content())
 
 
 def accepted_body(accepted: int, refused: Iterable[tuple[int, Refused]]) -> bytes:
-    """The answer to a batch of which some events were refused: which, and why."""
+    """The response to a batch with some refused events: which were refused, and why."""
     return orjson.dumps(
         {
             "success": True,

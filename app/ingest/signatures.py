@@ -1,6 +1,6 @@
-"""Webhooks that prove who sent them. Pure: the secrets, the headers, the bytes and the time decide.
+"""Webhook signatures: whether a request really comes from its sender. Pure: it takes secrets, headers, body and time.
 
-Source: the senders' own documents. Bytes are compared as they came, never parsed and written again.
+Source: the senders' own documents. Bytes are compared as received, never parsed and encoded again.
 """
 
 import hashlib
@@ -19,24 +19,24 @@ _STANDARD_HEADERS: Final = ("webhook-id", "webhook-timestamp", "webhook-signatur
 
 
 class Scheme(StrEnum):
-    """How a sender proves itself."""
+    """How a sender signs its requests."""
 
-    SEGMENT = "segment"  # X-Signature: HMAC-SHA1 of the body, hex; of a list, of its first element alone
+    SEGMENT = "segment"  # X-Signature: HMAC-SHA1 of the body, hex; for a list, of its first element alone
     STANDARD_WEBHOOKS = "standard-webhooks"  # webhook-id, -timestamp and -signature; Svix too
     BEARER = "bearer"  # Authorization: Bearer SECRET
-    HEADER = "header"  # a header of the operator's choice holds the secret
+    HEADER = "header"  # a header of the operator's choice contains the secret
 
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """What one source's posts must carry. Any of `secrets` will do, so that they can be rotated."""
+    """How one source's requests must be signed. Any of `secrets` is valid, so that they can be rotated."""
 
     scheme: Scheme
     secrets: tuple[str, ...]
     header: str = ""  # of Scheme.HEADER
 
     def verified(self, headers: Mapping[bytes, bytes], body: bytes) -> bool:
-        """Whether the request is the sender's and, where the scheme can tell, not older than 5 minutes."""
+        """Whether the request is authentic and, if the scheme contains a time, not older than 5 minutes."""
         match self.scheme:
             case Scheme.SEGMENT:
                 signed = signed_by_segment(body)
@@ -53,7 +53,7 @@ class Signing:
 
 
 def signed_by_segment(body: bytes) -> bytes:
-    """The bytes that Segment signs: the whole body, or the first element of a list, exactly as it is written."""
+    """The bytes that Segment signs: the whole body, or the first element of a list, exactly as written."""
     if not body.lstrip().startswith(b"["):
         return body
     try:
@@ -66,7 +66,7 @@ def signed_by_segment(body: bytes) -> bytes:
 
 
 def webhook_id(headers: Mapping[bytes, bytes]) -> str | None:
-    """The id that a Standard Webhooks sender keeps over its retries."""
+    """The ID that a Standard Webhooks sender keeps over its retries."""
     given = headers.get(b"webhook-id") or headers.get(b"svix-id")
     return given.decode("latin-1") if given else None
 
@@ -78,7 +78,7 @@ def _verified_by_standard(secret: str, headers: Mapping[bytes, bytes], body: byt
         if value is None:
             return False
         values[name] = value.decode("latin-1")
-    entries = values["webhook-signature"].split()  # several while the sender rotates; other versions are not for us
+    entries = values["webhook-signature"].split()  # several while the sender rotates; other versions do not apply
     values["webhook-signature"] = " ".join(entry for entry in entries if entry.startswith("v1,"))
     try:
         Webhook(secret).verify(body, values, json_parse=False)

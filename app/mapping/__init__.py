@@ -1,1 +1,1 @@
-"""From one event and its identity to the calls Attentive gets. Pure: same event, same calls."""
+"""From one event and its identity to calls to Attentive. Pure: equal events give equal calls."""

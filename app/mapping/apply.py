@@ -1,4 +1,4 @@
-"""One rule applied to one event: the call, with what all calls to that kind of endpoint share."""
+"""Applies one rule to one event: builds the call, with the parts that all calls to such an endpoint share."""
 
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,7 @@ from app.attentive.endpoints import CUSTOM_ATTRIBUTES, IDENTITY, USER_ATTRIBUTES
 from app.identity.identity import Identity
 from app.mapping.attributes import AttributeGuard, custom_attributes, user_attributes
 from app.mapping.catalogue import Rule
-from app.mapping.fields import ABSENT, Scope
+from app.mapping.expressions import ABSENT, Evaluation
 from app.mapping.users import attribute_identifiers, event_user, identity_link
 from app.segment.events import SegmentEvent
 from app.segment.times import to_wire
@@ -22,17 +22,24 @@ def apply_rule(
     guard: AttributeGuard,
     notes: list[str],
 ) -> AttentiveCall | None:
-    """The call that `rule` makes of `event`, or None when it would say nothing.
+    """The call that `rule` makes of `event`. None if it would have no content.
 
-    What was left out or mended is appended to `notes`. Raises Unmappable.
+    Notes on what was left out or coerced are appended to `notes`. Raises Unmappable.
     """
     match rule.endpoint.name:
         case IDENTITY.name:
             body = identity_link(identity)
         case USER_ATTRIBUTES.name:
-            body = _user_attributes_body(event, identity, guard, notes)
+            attributes = user_attributes(rule.traits, _evaluation(event, identity, notes), guard)
+            body = {"identifiers": attribute_identifiers(identity)}
+            if attributes is not None:
+                body["attributes"] = attributes
+            elif not rule.links or identity_link(identity) is None:
+                body = None
         case CUSTOM_ATTRIBUTES.name:
-            body = _custom_attributes_body(event, identity, guard, notes)
+            user = event_user(identity)
+            properties = custom_attributes(rule.traits, _evaluation(event, identity, notes), guard) if user else None
+            body = None if properties is None else {"user": user, "properties": properties}
         case _:
             body = _event_body(rule, event, identity, occurred_at, notes)
     return None if body is None else AttentiveCall(rule.endpoint, body, rule.priority)
@@ -43,26 +50,14 @@ def _event_body(
 ) -> dict[str, Any] | None:
     if not (user := event_user(identity)):
         return None
-    scope = Scope(event, identity, event.properties, "properties.", notes)
+    evaluation = Evaluation(event, identity, event.properties, "properties.", notes, occurred_at)
     body: dict[str, Any] = {"user": user, "occurredAt": to_wire(occurred_at)}
-    for key, word in rule.body.items():
-        value = word.read(scope)
+    for key, expression in rule.body.items():
+        value = expression.read(evaluation)
         if value is not ABSENT:
             body[key] = value
     return body
 
 
-def _user_attributes_body(
-    event: SegmentEvent, identity: Identity, guard: AttributeGuard, notes: list[str]
-) -> dict[str, Any] | None:
-    attributes = user_attributes(event.traits, guard, notes)
-    return None if attributes is None else {"identifiers": attribute_identifiers(identity), "attributes": attributes}
-
-
-def _custom_attributes_body(
-    event: SegmentEvent, identity: Identity, guard: AttributeGuard, notes: list[str]
-) -> dict[str, Any] | None:
-    if not (user := event_user(identity)):
-        return None
-    properties = custom_attributes(event.traits, guard, notes)
-    return None if properties is None else {"user": user, "properties": properties}
+def _evaluation(event: SegmentEvent, identity: Identity, notes: list[str]) -> Evaluation:
+    return Evaluation(event, identity, event.properties, "properties.", notes)

@@ -1,6 +1,6 @@
-"""One e-commerce event, many spellings: how shops write the names of the catalogue.
+"""The names of the catalogue's e-commerce events, in the spellings that shops use.
 
-Source: Segment's Ecommerce Spec v2, its v1 names, and the spellings its own matcher knows.
+Source: Segment's Ecommerce Spec v2, its v1 names, and the spellings that its own matcher accepts.
 """
 
 import re
@@ -36,14 +36,14 @@ ALIASES: Final = {
 
 
 @lru_cache(maxsize=4096)
-def folded(name: str) -> str:
-    """The name without case and whatever parts its words: "orderCompleted", "order_completed", "ORDER  COMPLETED"."""
+def normalised(name: str) -> str:
+    """The name without case and word separators: "orderCompleted", "order_completed", "ORDER  COMPLETED"."""
     return _BETWEEN.sub("", name).casefold()
 
 
-_CANONICAL: Final = {folded(alias): name for alias, name in ALIASES.items()}
+_CANONICAL: Final = {normalised(alias): name for alias, name in ALIASES.items()}
 
 
 def canonical(name: str) -> str:
-    """The catalogue's name for an event that has several; else the same name."""
-    return _CANONICAL.get(folded(name), name)
+    """The catalogue's name for an event that has several. Other names stay as they are."""
+    return _CANONICAL.get(normalised(name), name)

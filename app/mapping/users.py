@@ -1,15 +1,21 @@
-"""The same person in the shapes that Attentive's endpoints want. Absent identifiers are left out, never null.
+"""One person in the forms that Attentive's endpoints require. Absent identifiers are left out, never null.
 
-Source: Attentive's API reference; v1 writes custom identifiers as {name, value}, v2 as {key, value}.
+Source: Attentive's API reference. v1 writes custom identifiers as {name, value}, v2 as {key, value}.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from app.identity.identity import Identity
+from app.identity.recent import recent
 
 
-def event_user(identity: Identity) -> dict[str, Any]:
-    """`user` of the event endpoints and of v1 attributes; empty for whom Shopify's or Klaviyo's id alone names."""
+@recent
+def event_user(identity: Identity) -> Mapping[str, Any]:
+    """`user` of the event endpoints and of v1 attributes. Empty if the person has only a Shopify or Klaviyo ID.
+
+    All events of a person share it.
+    """
     user: dict[str, Any] = {}
     if identity.phone:
         user["phone"] = identity.phone
@@ -32,12 +38,12 @@ def contacts(identity: Identity, wanted: frozenset[str]) -> dict[str, str]:
 
 
 def external_identifiers(identity: Identity) -> dict[str, Any]:
-    """`externalIdentifiers` of subscribe, beside its `user`."""
+    """`externalIdentifiers` of subscribe, which it needs besides `user`."""
     return {name: value for name, value in _flat(identity, "name").items() if name not in ("phone", "email")}
 
 
 def identity_link(identity: Identity) -> dict[str, Any] | None:
-    """The flat body of an identity call, or None: it must tie an external id to at least one more identifier."""
+    """The flat body of an identity call. None unless it links an external ID to at least one more identifier."""
     body = _flat(identity, "name")
     external = bool(identity.client_user_id) or bool(identity.custom)
     known = len(body.keys() - {"customIdentifiers"}) + len(identity.custom)

@@ -1,1 +1,1 @@
-"""The privacy guard: what must not be kept is taken out of an event before anything of it is stored. Pure."""
+"""The privacy guard: removes what must not be kept from an event before any of it is stored. Pure."""

@@ -1,4 +1,4 @@
-"""What one destination wants kept out of its events, and what is done about it."""
+"""What one destination withholds from its events, and how."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,22 +8,22 @@ from typing import Final
 
 
 class Check(StrEnum):
-    """What a value is withheld for. It is counted, and said in the journal, by this name."""
+    """Why a value is withheld. Metrics and the journal use these names."""
 
-    CARD_NUMBER = "card_number"  # the issuer's digits, the right length, and a good Luhn checksum
+    CARD_NUMBER = "card_number"  # the issuer's prefix, a valid length, and a valid Luhn checksum
     US_SSN = "us_ssn"  # written with its separators: 123-45-6789
-    IBAN = "iban"  # in capitals, of a known country, with a good checksum
+    IBAN = "iban"  # in capitals, of a known country, with a valid checksum
     SECRET = "secret"  # its field is named like a password: names.py  # noqa: S105
     DENIED = "denied"  # its path is on the deny-list
     NOT_ALLOWED = "not_allowed"  # there is an allow-list, and its path is not on it
 
 
 class Action(StrEnum):
-    """What is done about it."""
+    """How it is withheld."""
 
     OFF = "off"
-    REDACT = "redact"  # REDACTED stands in its place
-    DROP_FIELD = "drop_field"  # the field is taken out; one of the event's own fields, such as its name, is redacted
+    REDACT = "redact"  # REDACTED replaces it
+    DROP_FIELD = "drop_field"  # the field is removed; required fields, such as the event's name, are redacted
     DROP_EVENT = "drop_event"  # the whole event is dropped
 
 
@@ -43,30 +43,25 @@ DEEDS: Final = {
 BY_DEFAULT: Final = MappingProxyType(
     dict.fromkeys(Check, Action.REDACT) | {Check.DENIED: Action.DROP_FIELD, Check.NOT_ALLOWED: Action.DROP_FIELD}
 )
-# Long numbers stand in these fields every day, and one in ten of those that begin like a card passes for one.
-ID_NAMES: Final = (
-    *("id", "order_id", "order_number", "checkout_id", "cart_id", "transaction_id", "product_id", "variant_id"),
-    *("variant", "sku", "gtin", "upc", "ean", "barcode", "tracking_number", "shopify_id", "klaviyo_id"),
-)
 CONTACTS: Final = ("traits.email", "traits.phone")
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """All that a guard is told. Paths are dotted, with `*` for any part of a name: "properties.products.*_note"."""
+    """The settings of a guard. Paths are dotted, with `*` for any part of a name: "properties.products.*_note"."""
 
     actions: Mapping[Check, Action] = field(default_factory=lambda: BY_DEFAULT)
-    secret_names: tuple[str, ...] = ()  # beside those of names.py
-    harmless_names: tuple[str, ...] = ()  # no secrets here, whatever names.py says
-    id_names: tuple[str, ...] = ID_NAMES  # bare digits in such a field are an id and no card number
-    identifiers: tuple[str, ...] = CONTACTS  # paths by which Attentive knows a person: never looked into
+    secret_names: tuple[str, ...] = ()  # in addition to those of names.py
+    harmless_names: tuple[str, ...] = ()  # not secret, whatever names.py contains
+    id_names: tuple[str, ...] | None = None  # fields for identifiers, never checked; None: by identifiers.py
+    identifiers: tuple[str, ...] = CONTACTS  # paths by which Attentive identifies a person: never checked
     deny: tuple[str, ...] = ()
-    allow: tuple[str, ...] = ()  # where it names anything below properties, traits or context, only that passes there
+    allow: tuple[str, ...] = ()  # if it names paths below properties, traits or context, only they pass there
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that was withheld, by its path; never the value."""
+    """One withheld value, by its path. It never contains the value."""
 
     path: str
     check: Check

@@ -1,7 +1,7 @@
-"""A model of Attentive's API, to develop and test against: an ASGI app of its own that sends nothing anywhere.
+"""A model of Attentive's API, for development and tests: a separate ASGI app that contacts no other system.
 
-It was built from public documents and never checked against the real API. Where no document settles how the real API
-behaves, there is a switch in `SandboxConfig`; the real setting of each of these is unknown:
+It was built from public documents and never compared with the real API. Where no document describes how the real API
+behaves, there is a switch in `SandboxConfig`. The real value of each of these is unknown:
 
 - order and strictness: `checks`, `refuse_unknown_keys`, `forbidden_characters`
 - limits: `limit_window`, `retry_after`

@@ -10,15 +10,15 @@ from app.sandbox.server import PortInUse, serve_sandbox
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until stopped; 0 after a stop, 1 when the port is in use."""
+    """Serve until stopped. Returns 0 after a stop, 1 if the port is in use."""
     parser = argparse.ArgumentParser(
         prog="python -m app.sandbox",
-        description="A model of Attentive's API. Sends nothing anywhere; its control panel is at /_sandbox/.",
+        description="A model of Attentive's API. It contacts no other system. Its control panel is at /_sandbox/.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8090, help="port to listen on, 0 for any (default: %(default)s)")
     parser.add_argument("--token", default=DEFAULT_KEY.token, help="API key with all scopes (default: %(default)s)")
-    parser.add_argument("--unlimited", action="store_true", help="no rate limits")
+    parser.add_argument("--unlimited", action="store_true", help="Apply no rate limits.")
     parser.add_argument("--latency-ms", type=_latency, metavar="MIN:MAX", help="answer after MIN to MAX milliseconds")
     parser.add_argument("--summary-only", action="store_true", help="count calls and keep none, for benchmarks")
     options = parser.parse_args(arguments)

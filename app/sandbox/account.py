@@ -1,8 +1,8 @@
-"""One Attentive account, and what an endpoint is handed when one of the account's keys calls it."""
+"""One Attentive account, and the context of a call with one of its keys."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.sandbox.answers import Answer
 from app.sandbox.call import Call
@@ -12,10 +12,13 @@ from app.sandbox.ledger import Effect
 from app.sandbox.people import People
 from app.sandbox.repeats import Repeats
 
+if TYPE_CHECKING:
+    from app.sandbox.bulk import Job, Segment
+
 
 @dataclass(slots=True)
 class EventType:
-    """A custom event type: the app that made it, and the property keys it has been sent with."""
+    """A custom event type: the app that created it, and the property keys it has been sent with."""
 
     app: str
     property_keys: set[str] = field(default_factory=set)
@@ -26,7 +29,7 @@ class PrivacyRequest:
     """A request to delete a person."""
 
     id: str
-    subject: dict[str, str]  # subjectEmail, subjectPhone, clientUserId: those that were given
+    subject: dict[str, str]  # subjectEmail, subjectPhone, clientUserId, as given
     message: str
     requested_at: float
     processed_at: float | None = None
@@ -34,12 +37,14 @@ class PrivacyRequest:
 
 @dataclass(slots=True)
 class Account:
-    """Everything one company has told Attentive."""
+    """All data of one company at Attentive."""
 
     people: People
     event_types: dict[str, EventType] = field(default_factory=dict)
     attribute_kinds: dict[str, str] = field(default_factory=dict)  # name → "string", "number", "date" or "boolean"
     privacy_requests: dict[str, PrivacyRequest] = field(default_factory=dict)
+    segments: dict[str, "Segment"] = field(default_factory=dict)  # by external id
+    jobs: dict[str, "Job"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the sandbox answers, and the shapes that an error body can take."""
+"""The sandbox's answers, and the forms of an error body."""
 
 import html
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, a body and the headers that are special to it."""
+    """A status, a body and its extra headers."""
 
     status: int
     body: bytes = b""
@@ -34,7 +34,7 @@ EMPTY_202 = Answer(202)
 
 
 class Refused(Exception):  # noqa: N818  # an answer to the caller, not a failure of ours
-    """The call is answered with an error; the message is for the engineer who reads it."""
+    """The call is answered with an error. The message is for engineers."""
 
     def __init__(self, status: int, message: str, *headers: tuple[bytes, bytes]) -> None:
         """Refuse with this status."""
@@ -50,7 +50,7 @@ def json_answer(status: int, content: Any) -> Answer:
 
 
 def error_answer(status: int, message: str, config: SandboxConfig, *, error_id: int = 0) -> Answer:
-    """An error in the body shape that the switches ask for. Attentive declares none for most endpoints."""
+    """An error in the form that the switches select. Attentive declares none for most endpoints."""
     match config.error_body:
         case "message":
             return json_answer(status, {"message": message})
@@ -65,14 +65,14 @@ def error_answer(status: int, message: str, config: SandboxConfig, *, error_id: 
 
 
 def html_page(status: int, message: str = "") -> Answer:
-    """An error page as gateways and content networks in front of an API send them."""
+    """An error page like those of gateways and content networks in front of an API."""
     title = f"{status} {_phrase(status)}"
     page = f"<html><head><title>{title}</title></head><body><h1>{title}</h1><p>{html.escape(message)}</p></body></html>"
     return Answer(status, page.encode(), HTML)
 
 
 def retry_after(config: SandboxConfig, now: float) -> Headers:
-    """The Retry-After header of a 429, in the form that the switches ask for."""
+    """The Retry-After header of a 429, in the form that the switches select."""
     match config.retry_after:
         case "none":
             return ()

@@ -1,6 +1,6 @@
 """The sandbox as an ASGI app: `/v1/*` and `/v2/*` are the modelled API, `/_sandbox/*` is its control panel.
 
-Plain ASGI, because the sandbox also stands at the far end of throughput benchmarks.
+It is plain ASGI, because throughput benchmarks use it, too.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ def create_sandbox(
     clock: Callable[[], float] = time.time,
     sleep: Sleep = asyncio.sleep,
 ) -> "Sandbox":
-    """A sandbox with its own, empty world.
+    """A sandbox with an empty world of its own.
 
     `clock` yields Unix seconds; ages, limits and fault windows follow it. `sleep` waits out latencies and slow bodies.
     """
@@ -43,11 +43,11 @@ class Sandbox:
         self._released = asyncio.Event()
 
     def open(self) -> None:
-        """Begin to serve, possibly once more; the server calls this when it starts."""
+        """Start to serve, possibly again. The server calls this when it starts."""
         self._released = asyncio.Event()
 
     def release(self) -> None:
-        """Let go of every caller that a fault keeps hanging; the server calls this when it stops."""
+        """Release every caller that a fault keeps waiting. The server calls this when it stops."""
         self._released.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,12 +109,14 @@ async def _read(scope: Scope, receive: Receive, clock: Clock) -> Call | None:
         body += message.get("body", b"")
     if message["type"] == "http.disconnect":
         return None
-    authorization, content_type = None, b""
+    authorization, content_type, host = None, b"", b""
     for name, value in scope["headers"]:
         if name == b"authorization":
             authorization = value
         elif name == b"content-type":
             content_type = value
+        elif name == b"host":
+            host = value
     query = scope["query_string"]
     return Call(
         method=scope["method"],
@@ -124,6 +126,7 @@ async def _read(scope: Scope, receive: Receive, clock: Clock) -> Call | None:
         content_type=content_type,
         body=body,
         arrived_at=clock.now(),
+        host=host.decode("latin-1"),
     )
 
 

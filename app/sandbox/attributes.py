@@ -9,7 +9,7 @@ from typing import Any
 
 from app.sandbox.account import Visit
 from app.sandbox.answers import EMPTY_200, Answer, Refused, json_answer
-from app.sandbox.checks import Misfit
+from app.sandbox.bodies import Misfit
 from app.sandbox.ledger import Effect
 from app.sandbox.people import identifiers_in
 from app.sandbox.subscriptions import contacts_in_query
@@ -25,10 +25,10 @@ FITS = {  # what may be stored in an attribute of each kind, by the kind that th
 
 
 def set_attributes(visit: Visit) -> tuple[Answer, Effect]:
-    """Merge custom attributes into a person; attributes not named keep their values."""
+    """Merge custom attributes into a person. Other attributes keep their values."""
     properties: dict[str, Any] = visit.body["properties"]
-    if (conflict := _conflict(visit, properties)) is not None:
-        raise Refused(400, str(conflict.within("properties")))
+    if (conflict := _conflict(visit, properties, "properties")) is not None:
+        raise Refused(400, str(conflict))
     person = visit.account.people.resolve(identifiers_in(visit.body))
     if person is None:
         if visit.config.unlinked == "reject":
@@ -52,13 +52,13 @@ def read_attributes(visit: Visit) -> tuple[Answer, Effect]:
 
 
 def upsert_user(visit: Visit) -> tuple[Answer, Effect]:
-    """Create or update a person by any identifier; the identifiers of one call are linked."""
+    """Create or update a person by any identifier. The identifiers of one call are linked."""
     parts: dict[str, Any] = visit.body.get("attributes", {})
     custom: dict[str, Any] = parts.get("custom", {})
     notes: tuple[str, ...] = ()
-    if (conflict := _conflict(visit, custom)) is not None:
+    if (conflict := _conflict(visit, custom, "attributes", "custom")) is not None:
         if visit.config.v2_type_conflicts == "refuse":
-            raise Refused(400, str(conflict.within("custom").within("attributes")))
+            raise Refused(400, str(conflict))
         custom, notes = {}, ("type_conflict",)
     person, merged = visit.account.people.link(identifiers_in(visit.body))
     _lock_kinds(visit, custom)
@@ -77,11 +77,11 @@ def _well_known(parts: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _conflict(visit: Visit, properties: dict[str, Any]) -> Misfit | None:
+def _conflict(visit: Visit, properties: dict[str, Any], *place: str) -> Misfit | None:
     for name, value in properties.items():
         locked = visit.account.attribute_kinds.get(name)
         if locked is not None and _looks_like(value) not in FITS[locked]:
-            return Misfit(f"must be a {locked}, as the first value of this attribute was", name)
+            return Misfit(f"must be a {locked}, as the first value of this attribute was", *place, name)
     return None
 
 

@@ -1,181 +1,82 @@
-"""The request bodies of Attentive's API, as tables of keys and checks.
+"""The request bodies that this sandbox accepts: openapi/attentive.yaml, widened to what Attentive itself accepts.
 
-Source: Attentive's API reference. Four endpoints name the same person in four different shapes; each is spelled out.
+Behaviour of Attentive that is unknown is a switch of the configuration.
 """
 
-from app.sandbox.checks import (
-    Each,
-    Required,
-    Shape,
-    amount,
-    any_text,
-    attributes,
-    capped_attributes,
-    currency,
-    event_type,
-    flag,
-    identifier,
-    iso8601,
-    one_of,
-    phone,
-    properties,
-    rfc3339,
-    text,
-    whole,
-)
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
 
-NAME_VALUE = Shape({"name": Required(text), "value": Required(text)})
-KEY_VALUE = Shape({"key": Required(text), "value": Required(text)})
+from app.attentive.bodies import Bodies, Violation, read_contract
+from app.sandbox.config import SandboxConfig
+from app.sandbox.times import parse_iso8601, parse_rfc3339
 
-USER = Shape(
-    {
-        "phone": phone,
-        "email": text,
-        "externalIdentifiers": Shape(
-            {"clientUserId": identifier(100), "customIdentifiers": Each(NAME_VALUE)}, not_empty=True
-        ),
-    },
-    closed=True,
-    not_empty=True,
-)
-CONTACT = Shape({"phone": phone, "email": text}, closed=True, not_empty=True)
+_ALWAYS_CLOSED: Final = ("User", "Subscriber")
+_DOCUMENTED_ALONE: Final = {"pattern": r'^[^"{}\[\]\\|]+$', "x-forbidden": '"{}[]\\|'}
+_FORMATS: Final = {
+    "iso8601": lambda text: parse_iso8601(text) is not None,
+    "rfc3339": lambda text: parse_rfc3339(text) is not None,
+}
 
-ITEM = Shape(
-    {
-        "productId": Required(text),
-        "productVariantId": Required(text),
-        "price": Required(Each(Shape({"value": Required(amount), "currency": currency}), not_empty=True)),
-        "name": any_text,
-        "productImage": any_text,
-        "productUrl": any_text,
-        "quantity": whole,
+
+class Misfit(Exception):  # noqa: N818 - a body that fits no rule; nothing went wrong here
+    """A body breaks a rule. The text names the field and the rule."""
+
+    def __init__(self, rule: str, *path: str | int) -> None:
+        super().__init__(str(Violation(path, rule)))
+
+
+def check_body(path: str, body: Any, config: SandboxConfig) -> None:
+    """Refuse a body that the endpoint at this path does not accept. Raises Misfit."""
+    bodies = _bodies(config.refuse_unknown_keys, config.forbidden_characters, config.attribute_names_max)
+    if found := bodies.violation(path, body):
+        raise Misfit(found.rule, *found.path)
+    for place, attributes in _custom_attributes(body):
+        for name, value in attributes.items():
+            options = config.attribute_options.get(name)
+            if options is not None and value not in options:
+                raise Misfit("must be one of the options of this attribute", *place, name)
+
+
+def _custom_attributes(body: Mapping[str, Any]) -> list[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    if "type" in body:  # a custom event, whose properties are not attributes
+        return []
+    custom = body.get("attributes", {}).get("custom", {})
+    return [(("properties",), body.get("properties", {})), (("attributes", "custom"), custom)]
+
+
+@lru_cache(maxsize=16)
+def _bodies(refuse_unknown_keys: bool, forbidden_characters: str, attribute_names_max: int | None) -> Bodies:
+    document = _widened(read_contract())
+    schemas = document["components"]["schemas"]
+    if forbidden_characters == "documented":
+        schemas["PropertyKey"] |= _DOCUMENTED_ALONE
+    schemas["AttributeValues"]["maxProperties"] = attribute_names_max
+    if attribute_names_max is None:
+        del schemas["AttributeValues"]["maxProperties"]
+    if not refuse_unknown_keys:
+        document["components"]["schemas"] = {
+            name: schema if name in _ALWAYS_CLOSED else _opened(schema) for name, schema in schemas.items()
+        }
+    return Bodies(document, _FORMATS)
+
+
+def _widened(node: Any) -> Any:
+    """A copy in which `x-attentive-takes` replaces the keywords next to it."""
+    if isinstance(node, list):
+        return [_widened(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    node = {**node, **node.get("x-attentive-takes", {})}
+    return {key: _widened(value) for key, value in node.items() if value is not None and key != "x-attentive-takes"}
+
+
+def _opened(node: Any) -> Any:
+    """A copy whose objects accept unknown keys."""
+    if isinstance(node, list):
+        return [_opened(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: _opened(value) for key, value in node.items() if not (key == "additionalProperties" and value is False)
     }
-)
-ITEMS = Required(Each(ITEM, not_empty=True))
-
-ITEM_EVENT = Shape({"items": ITEMS, "user": Required(USER), "occurredAt": iso8601})
-PURCHASE = Shape(
-    {
-        "items": ITEMS,
-        "user": Required(USER),
-        "occurredAt": iso8601,
-        "orderId": any_text,
-        "salesChannel": Shape(
-            {"channelType": one_of("WEB", "IOS_APP", "ANDROID_APP", "IN_STORE", "PHONE", "OTHER", "")}
-        ),
-    }
-)
-CUSTOM_EVENT = Shape(
-    {
-        "type": Required(event_type),
-        "user": Required(USER),
-        "properties": properties,
-        "externalEventId": text,
-        "occurredAt": rfc3339,
-    }
-)
-
-ATTRIBUTES = Shape({"properties": Required(attributes), "user": Required(USER)})
-USER_V2 = Shape(
-    {
-        "identifiers": Required(
-            Shape(
-                {
-                    "email": text,
-                    "phone": phone,
-                    "shopifyId": text,
-                    "klaviyoId": text,
-                    "clientUserId": identifier(100),
-                    "customIdentifiers": Each(KEY_VALUE),
-                },
-                not_empty=True,
-            )
-        ),
-        "attributes": Shape(
-            {
-                "firstName": any_text,
-                "lastName": any_text,
-                "demographic": Shape(
-                    {
-                        **dict.fromkeys(("language", "dateOfBirth", "organization", "title", "website"), any_text),
-                        "age": whole,
-                    }
-                ),
-                "location": Shape(
-                    dict.fromkeys(
-                        (
-                            "address1",
-                            "address2",
-                            "city",
-                            "state",
-                            "zip",
-                            "latitude",
-                            "longitude",
-                            "country",
-                            "region",
-                            "timezone",
-                        ),
-                        any_text,
-                    )
-                ),
-                "locale": Shape({"language": any_text, "country": any_text}),
-                "custom": capped_attributes,
-            }
-        ),
-        "subscriptions": Each(
-            Shape(
-                {
-                    "signUpSourceId": Required(text),
-                    "channel": Required(one_of("TEXT", "EMAIL")),
-                    "subscriptionType": text,
-                    "singleOptIn": flag,
-                }
-            )
-        ),
-    }
-)
-
-IDENTITY = Shape(
-    {
-        "phone": phone,
-        "email": identifier(100),
-        "shopifyId": identifier(100),
-        "klaviyoId": identifier(100),
-        "clientUserId": identifier(100),
-        "customIdentifiers": Each(Shape({"name": Required(identifier(100)), "value": Required(identifier(100))})),
-    }
-)
-
-SUBSCRIBE = Shape(
-    {
-        "user": Required(CONTACT),
-        "signUpSourceId": text,
-        "locale": Shape({"language": Required(text), "country": Required(text)}),
-        "subscriptionType": one_of("MARKETING", "TRANSACTIONAL"),
-        "externalIdentifiers": Shape(
-            {
-                "clientUserId": identifier(100),
-                "shopifyId": text,
-                "klaviyoId": text,
-                "customIdentifiers": Each(NAME_VALUE),
-            }
-        ),
-        "singleOptIn": flag,
-    }
-)
-UNSUBSCRIBE = Shape(
-    {
-        "user": Required(CONTACT),
-        "subscriptions": Each(
-            Shape(
-                {
-                    "type": one_of("MARKETING", "TRANSACTIONAL", "CHECKOUT_ABANDONED"),
-                    "channel": one_of("TEXT", "EMAIL"),
-                }
-            )
-        ),
-        "notification": Shape({"language": one_of("en-US", "fr-CA"), "disabled": flag}),
-    }
-)
-
-PRIVACY = Shape({"subjectEmail": text, "subjectPhone": text, "clientUserId": text, "requestMsg": any_text})

@@ -1,4 +1,4 @@
-"""One request to the modelled API, taken off the wire."""
+"""One request to the modelled API, as received."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +11,7 @@ from app.sandbox.people import Identifier, identifiers_in
 
 @dataclass(frozen=True)
 class Call:
-    """A request as it arrived, before anything about it is believed."""
+    """A request as received, before any check."""
 
     method: str
     path: str
@@ -20,6 +20,7 @@ class Call:
     content_type: bytes
     body: bytes
     arrived_at: float  # Unix seconds, by the sandbox's clock
+    host: str = "127.0.0.1"  # where the sandbox was reached, with its port
 
     @cached_property
     def query(self) -> dict[str, str]:
@@ -28,7 +29,7 @@ class Call:
 
     @cached_property
     def identifiers(self) -> list[Identifier]:
-        """Whoever the call seems to be about, for faults and error texts; the body need not be valid."""
+        """The people that the call seems to be about, for faults and error texts. The body need not be valid."""
         try:
             named = identifiers_in(orjson.loads(self.body)) if self.body else []
         except orjson.JSONDecodeError:

@@ -13,7 +13,7 @@ ANY_PATH = "*"
 
 
 class Unsettled:
-    """Marks a switch for which no public document tells how the real API behaves."""
+    """Marks a switch for behaviour of the real API that no public document describes."""
 
 
 class SignUpUnit(BaseModel):
@@ -28,7 +28,7 @@ class SignUpUnit(BaseModel):
 
 
 class SandboxConfig(BaseModel):
-    """How this sandbox behaves. Frozen; a change at run time puts a new one in its place."""
+    """The behaviour of this sandbox. Frozen: a change at run time replaces it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,7 +46,7 @@ class SandboxConfig(BaseModel):
         "union", description="In property keys and attribute names: \" { } [ ] \\ | alone, or with ' ( ) and , as well."
     )
 
-    limits_enabled: bool = Field(True, description="Off: nothing is limited and the headers tell a very large limit.")
+    limits_enabled: bool = Field(True, description="Off: nothing is limited, and the headers show a very large limit.")
     limits: dict[str, int | None] = Field(
         default_factory=dict,
         description="Calls per second by path or 'METHOD path', over the documented ones. 0 or null: unlimited.",
@@ -109,7 +109,9 @@ class SandboxConfig(BaseModel):
 
     latency: dict[str, Latency] = Field(default_factory=dict, description="By path; '*' is every path without its own.")
 
-    ledger_max: int = Field(200_000, ge=1, description="Calls, ids and people remembered; the oldest go first.")
+    bulk_job_s: float = Field(0.2, ge=0, description="Seconds until the job of a bulk call is done.")
+
+    ledger_max: int = Field(200_000, ge=1, description="Calls, IDs and people stored; the oldest are removed first.")
     summary_only: bool = Field(False, description="Count calls and keep none: for benchmarks.")
 
     @field_validator("checks")
@@ -162,7 +164,7 @@ UNSETTLED = tuple(
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first thing wrong with a control request, naming the field: "colour: is not known here"."""
+    """The first mistake in a control request, with its field: "colour: is not known here"."""
     problem = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in problem["loc"]) or "body"
     message = "is not known here" if problem["type"] == "extra_forbidden" else problem["msg"]

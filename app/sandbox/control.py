@@ -1,6 +1,6 @@
-"""The control panel, `/_sandbox/*`: read the ledger, change switches, add faults and keys, start afresh.
+"""The control panel, `/_sandbox/*`: read the ledger, change switches, add faults and keys, reset.
 
-It needs no key, is never limited and never faulty. Every error is a 400 or 404 with a `message` that names the field.
+It needs no key, and limits and faults do not apply. Every error is a 400 or 404 whose `message` names the field.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.sandbox.bulk import results_of
 from app.sandbox.config import UNSETTLED, SandboxConfig, first_problem
 from app.sandbox.faults import FaultRule
 from app.sandbox.keys import ApiKey
@@ -33,6 +34,8 @@ INDEX = {
     "GET /_sandbox/ledger": "accepted calls; ?path= key= message_id= order_id= person= note= contains= since= limit=",
     "GET /_sandbox/summary": "counts of everything",
     "GET /_sandbox/people": "the identity graph; ?company= contains= limit= offset=",
+    "GET /_sandbox/segments": "segments and their members; ?company=",
+    "GET /_sandbox/jobs/{id}.jsonl": "the results of a bulk job",
     "GET, PATCH /_sandbox/config": "switches, limits, latency",
     "GET, POST, DELETE /_sandbox/faults": "fault rules",
     "DELETE /_sandbox/faults/{id}": "one fault rule",
@@ -51,17 +54,8 @@ class _Page(BaseModel):
     offset: int = Field(0, ge=0)
 
 
-class _LedgerQuery(_Page):
+class _LedgerQuery(Search, _Page):
     model_config = ConfigDict(extra="forbid")
-
-    path: str | None = None
-    key: str | None = None
-    message_id: str | None = None
-    order_id: str | None = None
-    person: str | None = None
-    note: str | None = None
-    contains: str | None = None
-    since: int = 0
 
 
 class _PeopleQuery(_Page):
@@ -69,6 +63,12 @@ class _PeopleQuery(_Page):
 
     company: str | None = None
     contains: str | None = None
+
+
+class _SegmentsQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    company: str | None = None
 
 
 class _ResetQuery(BaseModel):
@@ -102,7 +102,7 @@ class _Panel:
 
     async def ledger(self, request: Request) -> Response:
         query = _parsed(_LedgerQuery, dict(request.query_params))
-        found = list(self.world.ledger.search(Search(**query.model_dump(exclude={"limit", "offset"}))))
+        found = list(self.world.ledger.search(query))
         calls = found[query.offset : query.offset + query.limit]
         return _json({"calls": [entry.to_json() for entry in calls], "total": len(found)})
 
@@ -141,6 +141,24 @@ class _Panel:
                 wanted = query.contains
                 if wanted is None or any(wanted.lower() in each.value.lower() for each in person.identifiers):
                     yield _Held(company, person)
+
+    async def segments(self, request: Request) -> Response:
+        query = _parsed(_SegmentsQuery, dict(request.query_params))
+        found = [
+            {"company": company, **segment.to_json(), "members": [people[number].to_json() for number in members]}
+            for company, account in self.world.accounts.items()
+            if query.company in (None, company)
+            for people in [{person.number: person for person in account.people}]
+            for segment in account.segments.values()
+            for members in [sorted(segment.members & people.keys())]
+        ]
+        return _json({"segments": found})
+
+    async def job(self, request: Request) -> Response:
+        for account in self.world.accounts.values():
+            if (lines := results_of(account.jobs, request.path_params["id"])) is not None:
+                return Response(lines, media_type="application/jsonl")
+        raise HTTPException(404, "id: there is no such job")
 
     async def show_config(self, _: Request) -> Response:
         return _json(self.world.config.model_dump(mode="json"))
@@ -224,6 +242,8 @@ def control_panel(world: World) -> Starlette:
         "/ledger": {"GET": panel.ledger},
         "/summary": {"GET": panel.summary},
         "/people": {"GET": panel.people},
+        "/segments": {"GET": panel.segments},
+        "/jobs/{id}.jsonl": {"GET": panel.job},
         "/config": {"GET": panel.show_config, "PATCH": panel.change_config},
         "/faults": {"GET": panel.show_faults, "POST": panel.add_fault, "DELETE": panel.clear_faults},
         "/faults/{id:int}": {"DELETE": panel.remove_fault},

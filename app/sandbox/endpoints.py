@@ -1,4 +1,4 @@
-"""What Attentive's API offers, as a table: method, path, scopes and documented rate of every endpoint modelled here.
+"""The operations of Attentive's API as a table: method, path, scopes and documented rate of each one modelled here.
 
 Source: Attentive's API reference (v1 and v2) and its rate limits page.
 """
@@ -21,7 +21,7 @@ class Endpoint:
 
     @property
     def label(self) -> str:
-        """How limits and faults name it when the path alone is shared by two methods: "POST /v1/subscriptions"."""
+        """Its name in limits and faults, because two methods may share a path: "POST /v1/subscriptions"."""
         return f"{self.method} {self.path}"
 
 
@@ -44,6 +44,12 @@ ENDPOINTS = (
     _endpoint("eligibility", "GET", "/v1/subscriptions", "subscriptions:read"),
     _endpoint("unsubscribe", "POST", "/v1/subscriptions/unsubscribe", "subscriptions:write", rate=5),
     _endpoint("privacy_delete", "POST", "/v1/privacy/delete-request", "privacy_requests:write"),
+    _endpoint("create_segment", "POST", "/v2/segments", "segments:write", rate=100),
+    _endpoint("show_segment", "GET", "/v2/segments/external/{id}", "segments:read", rate=100),
+    _endpoint("add_members", "POST", "/v2/bulk/segments/members", "segments:write", rate=100),
+    _endpoint("remove_members", "DELETE", "/v2/bulk/segments/members", "segments:write", rate=100),
+    _endpoint("upsert_users", "POST", "/v2/bulk/user/attributes", "attributes:write", "subscriptions:write", rate=100),
+    _endpoint("show_job", "GET", "/v2/bulk/job/{id}", rate=100),
     _endpoint("privacy_status", "GET", "/v1/privacy/delete-request/{id}", "privacy_requests:read"),
 )
 
@@ -64,7 +70,7 @@ _TEMPLATE_STEM = {path.removesuffix("{id}"): methods for path, methods in _BY_PA
 
 
 def methods_at(path: str) -> Mapping[str, Endpoint] | None:
-    """The endpoints by method that answer at this request path; None when no endpoint has it."""
+    """The endpoints at this request path, by method. None if there are none."""
     if (methods := _BY_PATH.get(path)) is not None and not path.endswith("}"):
         return methods
     stem, slash, last = path.rpartition("/")

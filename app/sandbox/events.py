@@ -1,7 +1,7 @@
 """The event endpoints: product view, add to cart, purchase and custom events.
 
-A 200 promises little here. Events of the wrong age, of nobody known or of another app's type are taken and lost, and
-the notes in the ledger say so. Source: Attentive's eCommerce and custom events APIs.
+A 200 promises little here. Events of the wrong age, of an unknown person or of another app's type are accepted and
+lost, and notes in the ledger record that. Source: Attentive's eCommerce and custom events APIs.
 """
 
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ PROPERTY_KEYS_MAX = 200  # per event type; journeys and message macros do not se
 
 
 def item_event(visit: Visit) -> tuple[Answer, Effect]:
-    """Take a product view or an add to cart."""
+    """Accept a product view or an add to cart."""
     occurred_at = visit.body.get("occurredAt")
     return EMPTY_200, _take(visit, None if occurred_at is None else parse_iso8601(occurred_at))
 
 
 def purchase(visit: Visit) -> tuple[Answer, Effect]:
-    """Take a purchase; a repeated order id is noticed per app."""
+    """Accept a purchase. A repeated order ID is detected per app."""
     occurred_at = visit.body.get("occurredAt")
     order_id = visit.body.get("orderId") or None
     return EMPTY_200, _take(
@@ -36,7 +36,7 @@ def purchase(visit: Visit) -> tuple[Answer, Effect]:
 
 
 def custom_event(visit: Visit) -> tuple[Answer, Effect]:
-    """Take a custom event; its type belongs to the app that first sent it."""
+    """Accept a custom event. Its type belongs to the app that sent it first."""
     body, app = visit.body, visit.key.app
     kind = visit.account.event_types.get(body["type"])
     if kind is None:

@@ -1,8 +1,8 @@
-"""Faults on demand: rules that say which calls go wrong, and how.
+"""Faults on demand: rules that define which calls fail, and how.
 
 A rule matches by key, path, person, share of calls, number of calls and time window; the first rule that matches wins.
-`when` says whether the call has been processed by the time it goes wrong: "after" is the ambiguous case, in which the
-client cannot know that its call counted.
+`when` defines whether the call is processed before it fails: "after" is the ambiguous case, in which the client cannot
+know that its call counted.
 """
 
 import random
@@ -21,7 +21,7 @@ SPOILS_A_GOOD_ANSWER = frozenset({"cut", "slow_body", "truncated_body"})
 
 
 class FaultRule(BaseModel):
-    """Which calls go wrong, and how."""
+    """Which calls fail, and how."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,16 +40,16 @@ class FaultRule(BaseModel):
     location: str = Field("https://login.example.com/", description="For redirect.")
     retry_after: str | None = Field(None, description="A Retry-After header, seconds or an HTTP date, sent as it is.")
     seconds: float | None = Field(
-        None, ge=0, description="hang: at most so long, then the real answer. slow_body: so long in all (default 5)."
+        None, ge=0, description="hang: the longest wait before the real answer. slow_body: the total time (default 5)."
     )
 
     key: str | None = Field(None, description="Name of the API key.")
     path: str | None = Field(None, description="An exact path, or 'METHOD path'; a trailing * matches any rest.")
     person: str | None = Field(None, description="Part of a phone, e-mail or external id in the call.")
     percent: float = Field(100, ge=0, le=100, description="This share of the matching calls, drawn by chance.")
-    count: int | None = Field(None, ge=1, description="Only so many calls, then the rule is spent.")
-    starts_in_s: float = Field(0, ge=0, description="The rule sleeps so long first.")
-    lasts_s: float | None = Field(None, gt=0, description="And ends so long after it started.")
+    count: int | None = Field(None, ge=1, description="The number of calls after which the rule ends.")
+    starts_in_s: float = Field(0, ge=0, description="The delay before the rule applies.")
+    lasts_s: float | None = Field(None, gt=0, description="How long the rule applies.")
 
     @model_validator(mode="after")
     def _kind_fits_the_rest(self) -> Self:
@@ -61,11 +61,11 @@ class FaultRule(BaseModel):
 
     @property
     def after(self) -> bool:
-        """Whether the call is processed before it goes wrong."""
+        """Whether the call is processed before it fails."""
         return self.when == "after" or self.kind in SPOILS_A_GOOD_ANSWER
 
     def covers(self, call: Call, endpoint: Endpoint | None, key: str | None) -> bool:
-        """Whether the rule is about this call, its chances and its times aside."""
+        """Whether the rule applies to this call, apart from its percentage and times."""
         if self.key is not None and self.key != key:
             return False
         if self.path is not None and not _path_matches(self.path, call, endpoint):
@@ -119,23 +119,23 @@ class Faults:
         self._active: dict[int, _Active] = {}
 
     def add(self, rule: FaultRule, now: float) -> int:
-        """Put a rule in force and answer with its number."""
+        """Add a rule. Returns its number."""
         number = next(self._ids)
         self._active[number] = _Active(rule, now)
         return number
 
     def remove(self, number: int) -> bool:
-        """Take a rule out of force. False when there is none of this number."""
+        """Remove a rule. False if there is none with this number."""
         return self._active.pop(number, None) is not None
 
     def clear(self) -> int:
-        """Take every rule out of force, and say how many there were."""
+        """Remove every rule. Returns how many there were."""
         removed = len(self._active)
         self._active.clear()
         return removed
 
     def strike(self, call: Call, endpoint: Endpoint | None, key: str | None) -> FaultRule | None:
-        """The rule that spoils this call, if any; counts the hit."""
+        """The rule that applies to this call, if any. Counts the hit."""
         for active in self._active.values():
             rule = active.rule
             if not active.awake(call.arrived_at) or not rule.covers(call, endpoint, key):
@@ -147,7 +147,7 @@ class Faults:
         return None
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Every rule with its number and how many calls it has spoiled."""
+        """Every rule with its number and its hits."""
         return [
             {"id": number, "struck": active.struck, **active.rule.model_dump(exclude_defaults=True)}
             for number, active in self._active.items()

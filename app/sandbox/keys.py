@@ -1,4 +1,4 @@
-"""API keys: who a bearer token belongs to and what it may do. Keys can be added, narrowed and revoked at run time."""
+"""API keys: the owner and scopes of a bearer token. Keys can be added, restricted and revoked at run time."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ class ApiKey(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     token: str = Field(min_length=1, repr=False, exclude=True)  # never shown again, as in Attentive's own screens
-    name: str = Field(min_length=1, description="How the ledger and the control endpoints call this key.")
+    name: str = Field(min_length=1, description="The name of this key in the ledger and the control endpoints.")
     app: str = Field("sandbox-app", description="The custom app the key belongs to; event types are bound to it.")
     company: str = Field("sandbox-company", description="The account. People and event types are kept per company.")
     company_id: str = "sandbox-company-id"
@@ -38,7 +38,7 @@ DEFAULT_KEY = ApiKey(token="sandbox-token", name="sandbox")  # noqa: S106  # ope
 
 
 class Keyring:
-    """All keys, found by what an Authorization header says or by name."""
+    """All keys, found by an Authorization header or by name."""
 
     def __init__(self, keys: Iterable[ApiKey]) -> None:
         """Hold these keys; of two with one name the later one counts, of two with one token the earlier."""
@@ -48,7 +48,7 @@ class Keyring:
             self.put(key)
 
     def put(self, key: ApiKey) -> bool:
-        """Add a key, or replace the one of the same name. False when a key of another name has this token."""
+        """Add a key, or replace the one with this name. False if a key with another name has this token."""
         token = key.token.encode()
         if self._by_token.get(token, key).name != key.name:
             return False
@@ -59,7 +59,7 @@ class Keyring:
         return True
 
     def remove(self, name: str) -> bool:
-        """Forget a key. False when there was none of this name."""
+        """Remove a key. False if there was none with this name."""
         if (key := self._by_name.pop(name, None)) is None:
             return False
         self._by_token.pop(key.token.encode(), None)
@@ -74,7 +74,7 @@ class Keyring:
         return list(self._by_name.values())
 
     def of_header(self, authorization: bytes | None) -> ApiKey | str:
-        """The live key in an Authorization header, or why there is none: a sentence for the 401."""
+        """The valid key in an Authorization header, or the reason for the 401."""
         if not authorization:
             return "missing Authorization header"
         scheme, _, token = authorization.partition(b" ")

@@ -16,7 +16,7 @@ class _Latency(BaseModel):
 
 
 class Fixed(_Latency):
-    """Always the same wait."""
+    """A constant wait."""
 
     kind: Literal["fixed"] = "fixed"
     ms: Milliseconds

@@ -1,6 +1,6 @@
-"""What the sandbox has seen: every accepted call, and counts of everything.
+"""The ledger of the sandbox: every accepted call, and counts of everything.
 
-Status codes alone prove little about this API, which accepts much that it then loses. The ledger tells what became of
+Status codes alone prove little about this API, which accepts much that it then loses. The ledger shows what became of
 each call.
 """
 
@@ -11,11 +11,12 @@ from itertools import count
 from typing import Any
 
 import orjson
+from pydantic import BaseModel, ConfigDict
 
 from app.sandbox.times import to_iso
 
 RECENT_REFUSALS = 50
-UNANSWERED = "unanswered"  # in place of a status, when a fault took the connection away
+UNANSWERED = "unanswered"  # in place of a status, if a fault cut the connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,10 @@ class Entry:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
-    """Which calls of the ledger are wanted. None asks nothing."""
+class Search(BaseModel):
+    """Selects calls of the ledger. None selects all."""
+
+    model_config = ConfigDict(frozen=True)
 
     path: str | None = None
     key: str | None = None
@@ -81,7 +83,7 @@ class Search:
     since: int = 0  # only calls with a higher sequence number
 
     def finds(self, entry: Entry) -> bool:
-        """Whether this call is one of them."""
+        """Whether the search selects this call."""
         effect = entry.effect
         return (
             entry.sequence > self.since
@@ -97,7 +99,7 @@ class Search:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of everything that happened, which stay true when the ledger has forgotten the calls."""
+    """Counts of everything that happened, including calls that are no longer in the ledger."""
 
     accepted: int = 0
     texts: int = 0
@@ -118,7 +120,7 @@ class Ledger:
         self.refusals: deque[dict[str, Any]] = deque(maxlen=RECENT_REFUSALS)
 
     def resize(self, most: int, *, summary_only: bool) -> None:
-        """Keep at most so many calls from now on."""
+        """Keep at most this many calls from now on."""
         self._entries = deque(self._entries, maxlen=0 if summary_only else most)
 
     def record(
@@ -133,7 +135,7 @@ class Ledger:
         body: bytes,
         effect: Effect,
     ) -> None:
-        """Write down an accepted call. `path` is the path as called."""
+        """Record an accepted call. `path` is the path as called."""
         tally = self.tally
         tally.accepted += 1
         if effect is not NO_EFFECT:
@@ -146,7 +148,7 @@ class Ledger:
             self._entries.append(Entry(sequence, now, key, method, path, query_string, status, body, effect))
 
     def refuse(self, *, now: float, key: str | None, method: str, path: str, status: int, message: str) -> None:
-        """Remember why a call was refused; only the latest few are kept."""
+        """Record why a call was refused. Only the latest are kept."""
         self.refusals.append(
             {
                 "received_at": to_iso(now),
@@ -159,7 +161,7 @@ class Ledger:
         )
 
     def answered(self, path: str, status: int | None) -> None:
-        """Count what the caller saw on the wire; None when it saw no answer."""
+        """Count the status that the caller received; None if it received no answer."""
         counts = self.tally.by_path.get(path)
         if counts is None:
             counts = self.tally.by_path[path] = Counter()

@@ -1,7 +1,7 @@
-"""Rate limits as Attentive documents them: so many calls per second for each key and path.
+"""Rate limits as Attentive documents them: calls per second for each key and path.
 
-Refused calls take nothing from the limit. Apart from the limits, every arrival is counted, so that a test can tell the
-busiest second that a client ever caused.
+Refused calls do not use up the limit. Independently of the limits, every arrival is counted, so that a test can check a
+client's busiest second.
 """
 
 from collections import deque
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 WINDOW_S = 1.0
-UNLIMITED = 1_000_000  # what the headers tell when nothing is limited
+UNLIMITED = 1_000_000  # the headers' value without limits
 
 
 class Allowance(NamedTuple):
@@ -39,7 +39,7 @@ class Busiest:
 
 
 class Limits:
-    """Who has called what within the last second."""
+    """The calls of the last second, by key and endpoint."""
 
     def __init__(self) -> None:
         """Start with nothing counted."""
@@ -47,7 +47,7 @@ class Limits:
         self._busiest: dict[tuple[str, str], Busiest] = {}
 
     def arrive(self, key: str, label: str, limit: int | None, now: float, *, fixed: bool) -> Allowance:
-        """Count a call of this key (by name) and endpoint, and say whether the limit allows it.
+        """Count a call of this key (by name) and endpoint, and return whether the limit allows it.
 
         `fixed` windows start at each full second; otherwise any one second counts.
         """

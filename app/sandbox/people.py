@@ -1,7 +1,7 @@
-"""The people of one account: which identifiers are one person, what is known of them, what they agreed to.
+"""The people of one account: their identifiers, data and consent.
 
 Events find a person by the first identifier that is known, in the order phone, e-mail, external id; only the Identity,
-subscribe and v2 user calls link identifiers, and a link that reaches two people makes them one, for good.
+subscribe and v2 user calls link identifiers, and a link between two people merges them permanently.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ CONTACT_KINDS = frozenset({"phone", "email"})
 
 
 class Identifier(NamedTuple):
-    """One value that stands for a person; `kind` is Attentive's key for it, or "custom:" and the identifier's name."""
+    """One value that identifies a person. `kind` is Attentive's key for it, or "custom:" and the identifier's name."""
 
     kind: str
     value: str
@@ -33,7 +33,7 @@ class Subscription(NamedTuple):
 
     @property
     def channel(self) -> str:
-        """How messages reach this contact: "TEXT" or "EMAIL"."""
+        """The channel of this contact: "TEXT" or "EMAIL"."""
         return "TEXT" if self.contact.kind == "phone" else "EMAIL"
 
 
@@ -50,7 +50,7 @@ class Person:
 
     @property
     def id(self) -> str:
-        """How the ledger names the person: "person-7"."""
+        """The person's name in the ledger: "person-7"."""
         return f"person-{self.number}"
 
     @property
@@ -105,10 +105,10 @@ def _custom(pairs: list[Any]) -> Iterator[Identifier]:
 
 
 class People:
-    """Everyone one account knows, by identifier. The oldest are forgotten beyond `most`."""
+    """All people of one account, by identifier. Beyond `most`, the oldest are removed."""
 
     def __init__(self, most: int) -> None:
-        """Start with nobody."""
+        """Start empty."""
         self._most = most
         self._numbers = count(1)
         self._people: dict[int, Person] = {}
@@ -128,9 +128,9 @@ class People:
         return self._by_identifier.get(identifier)
 
     def resolve(self, identifiers: list[Identifier]) -> Person | None:
-        """The person an event or attribute call is about. None when only unlinked external ids are given.
+        """The person that an event or attribute call is about. None if only unlinked external IDs are given.
 
-        A phone or e-mail that nobody has makes a person or joins the one found; two known people are not merged here.
+        An unknown phone or e-mail creates a person or is added to the one found. Two known people are not merged here.
         """
         by_identifier = self._by_identifier
         person: Person | None = None
@@ -148,7 +148,7 @@ class People:
         return person
 
     def link(self, identifiers: list[Identifier]) -> tuple[Person, list[str]]:
-        """Make all these identifiers one person, the oldest of those found. Also answers with the ids of the others."""
+        """Link these identifiers to one person, the oldest of those found. Also returns the IDs of the others."""
         known = {found.number: found for each in identifiers if (found := self._by_identifier.get(each)) is not None}
         person, *others = [known[number] for number in sorted(known)] or [self._new()]
         for other in others:

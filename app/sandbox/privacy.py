@@ -1,6 +1,6 @@
 """Privacy delete requests. Source: Attentive's privacy API.
 
-The first look at a request finds it waiting and lets it happen; every later look finds it processed.
+The first check of a request finds it waiting and then processes it. Every later check finds it processed.
 """
 
 from typing import Any
@@ -30,7 +30,7 @@ def delete_request(visit: Visit) -> tuple[Answer, Effect]:
 
 
 def request_status(visit: Visit) -> tuple[Answer, Effect]:
-    """Tell how far a request is, with its subject masked."""
+    """Show the progress of a request, with its subject masked."""
     request = visit.account.privacy_requests.get(visit.call.path.rpartition("/")[2])
     if request is None:
         raise Refused(404, "id: there is no such request")

@@ -1,4 +1,4 @@
-"""Ids that were seen before: `externalEventId` per app and type, `orderId` per app."""
+"""IDs that were seen before: `externalEventId` per app and type, `orderId` per app."""
 
 from collections import Counter
 from typing import Literal
@@ -7,7 +7,7 @@ IdKind = Literal["externalEventId", "orderId"]
 
 
 class Repeats:
-    """The ids seen so far, at most so many; the oldest are forgotten."""
+    """The IDs seen so far, up to a maximum. Beyond it, the oldest are removed."""
 
     def __init__(self, most: int) -> None:
         """Start with none."""
@@ -16,7 +16,7 @@ class Repeats:
         self.counts: Counter[str] = Counter()
 
     def seen_before(self, kind: IdKind, *scope_and_id: str) -> bool:
-        """Whether this id was seen within its scope; it is from now on."""
+        """Whether this ID was seen within its scope. Records it."""
         mark = (kind, *scope_and_id)
         if mark in self._seen:
             self.counts[kind] += 1

@@ -1,4 +1,4 @@
-"""Serving the sandbox over HTTP, such that a fault can get at the TCP connection and really cut it."""
+"""Serves the sandbox over HTTP, so that a fault can cut the TCP connection."""
 
 import errno
 import logging
@@ -20,7 +20,7 @@ STOPS_WITHIN_S = 10.0
 
 
 class PortInUse(Exception):  # noqa: N818  # named for what the operator does next: choose another port
-    """Something else listens on the port already."""
+    """Another process already listens on the port."""
 
 
 class _TransportInScope(HttpToolsProtocol):
@@ -30,7 +30,7 @@ class _TransportInScope(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    """A server that ends without an error on SIGTERM or SIGINT, and hangs up on callers whom a fault keeps waiting."""
+    """A server that ends without an error on SIGTERM or SIGINT, and disconnects callers that a fault keeps waiting."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(
@@ -43,7 +43,7 @@ class _Server(uvicorn.Server):
                 log_level=logging.WARNING,
                 log_config=None,
                 server_header=False,
-                timeout_keep_alive=75,  # long, so that no client trips over an idle connection by chance
+                timeout_keep_alive=75,  # long, so that clients do not meet a closed idle connection by chance
                 timeout_graceful_shutdown=2,
             )
         )
@@ -76,7 +76,7 @@ def serve_sandbox(
     *,
     on_listening: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. Port 0 takes a free one; `on_listening` is told the URL. Raises PortInUse."""
+    """Serve until SIGTERM or SIGINT. Port 0 takes a free one. `on_listening` gets the URL. Raises PortInUse."""
     listener = _listen(host, port)
     if on_listening is not None:
         on_listening(_url(host, listener))

@@ -3,12 +3,14 @@
 Neither call is safe to repeat: each repetition texts the person again. Source: Attentive's subscribers API.
 """
 
+import re
+
 from app.sandbox.account import Visit
 from app.sandbox.answers import Answer, Refused, json_answer
-from app.sandbox.checks import E164
 from app.sandbox.ledger import Effect
 from app.sandbox.people import Identifier, Person, Subscription, identifiers_in
 
+E164 = re.compile(r"\+[1-9]\d{1,14}", re.ASCII)
 LISTED_TYPES = ("MARKETING", "TRANSACTIONAL")
 
 
@@ -67,7 +69,7 @@ def unsubscribe(visit: Visit) -> tuple[Answer, Effect]:
 
 
 def eligibility(visit: Visit) -> tuple[Answer, Effect]:
-    """List what the phone or e-mail is subscribed to; nobody known is subscribed to nothing."""
+    """List what the phone or e-mail is subscribed to; an unknown contact has no subscriptions."""
     contacts = contacts_in_query(visit)
     if not contacts:
         raise Refused(400, "query: must have a phone or an email")

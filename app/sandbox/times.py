@@ -1,4 +1,4 @@
-"""The clock that everything here reads, and the two date-time forms that Attentive takes."""
+"""The clock that everything here reads, and the two date-time formats that Attentive accepts."""
 
 import re
 import time
@@ -22,7 +22,7 @@ class Clock:
 
 
 def parse_iso8601(text: str) -> float | None:
-    """An eCommerce `occurredAt` in Unix seconds; a time without an offset is read as UTC. None when it is no date-time.
+    """An eCommerce `occurredAt` in Unix seconds. Without an offset, it is UTC. None if it is not a date-time.
 
     Source: Attentive's eCommerce API, whose example has an offset without a colon.
     """
@@ -36,7 +36,7 @@ def parse_iso8601(text: str) -> float | None:
 
 
 def parse_rfc3339(text: str) -> float | None:
-    """A custom event's `occurredAt` in Unix seconds. None when it is no RFC 3339 date-time with an offset.
+    """A custom event's `occurredAt` in Unix seconds. None if it is not an RFC 3339 date-time with an offset.
 
     Source: Attentive's custom events API.
     """

@@ -1,4 +1,4 @@
-"""How an answer reaches the caller, whole or, when a fault says so, spoiled."""
+"""Sends an answer to the caller: complete, or spoiled by a fault."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ from app.sandbox.faults import FaultRule
 Sleep = Callable[[float], Awaitable[None]]
 
 TRANSPORT = "sandbox_transport"  # where the server leaves the connection's transport, in scope["state"]
-NO_LINGER = struct.pack("ii", 1, 0)  # close with a reset instead of a polite end
+NO_LINGER = struct.pack("ii", 1, 0)  # close with a reset
 FILLER = b'{"message":"accepted"}'  # a body to spoil, where the good answer has none
 CUT_SHORT_BY = 32  # bytes that a cut answer announces and never sends
 SLOW_BODY_S = 5.0
@@ -34,7 +34,7 @@ async def send_answer(answer: Answer, headers: Headers, send: Send) -> None:
 async def send_spoiled(
     fault: FaultRule, answer: Answer, headers: Headers, scope: Scope, receive: Receive, send: Send, sleep: Sleep
 ) -> None:
-    """Send an answer as this fault wants it."""
+    """Send an answer as this fault defines it."""
     body = answer.body or FILLER
     match fault.kind:
         case "cut":
@@ -64,9 +64,9 @@ async def reset_connection(scope: Scope, receive: Receive) -> None:
 
 
 async def hang(seconds: float | None, receive: Receive, released: asyncio.Event) -> bool:
-    """Say nothing for so long, or until the caller gives up. True when the caller still waits.
+    """Send nothing for this long, or until the caller gives up. True if the caller still waits.
 
-    `released` is set when the server stops, and lets go of everyone.
+    `released` is set when the server stops, and releases all callers.
     """
     gone = asyncio.ensure_future(until_disconnect(receive))
     stopping = asyncio.ensure_future(released.wait())
@@ -87,7 +87,7 @@ async def until_disconnect(receive: Receive) -> None:
 def _transport_of(scope: Scope) -> asyncio.Transport:
     transport: asyncio.Transport | None = scope.get("state", {}).get(TRANSPORT)
     if transport is None:
-        raise ConnectionCut("the sandbox cut this connection, as a fault rule told it to")
+        raise ConnectionCut("the sandbox cut this connection, because of a fault rule")
     return transport
 
 

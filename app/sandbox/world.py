@@ -1,4 +1,4 @@
-"""The modelled API itself, without HTTP: everything it remembers, and how a call becomes an answer."""
+"""The modelled API itself, without HTTP: its state, and how it answers a call."""
 
 import random
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ import orjson
 
 from app.sandbox.account import Account, Visit
 from app.sandbox.answers import Answer, Refused, error_answer, retry_after
+from app.sandbox.bodies import Misfit, check_body
 from app.sandbox.call import Call
-from app.sandbox.checks import Misfit
 from app.sandbox.config import SandboxConfig
 from app.sandbox.endpoints import DEFAULT_CALLS_PER_SECOND, Endpoint, methods_at
 from app.sandbox.faults import Faults
 from app.sandbox.keys import ApiKey, Keyring
 from app.sandbox.ledger import Ledger
 from app.sandbox.limits import UNLIMITED, Allowance, Limits
-from app.sandbox.operations import SERVED, Served
+from app.sandbox.operations import SERVED
 from app.sandbox.people import People
 from app.sandbox.repeats import Repeats
 from app.sandbox.times import Clock
@@ -26,16 +26,16 @@ NO_SUCH_PATH = "(no such path)"
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A call at the door: where it wants to go, whose key it shows, what its rate limit says. Nothing is judged yet."""
+    """A call as received: its endpoint, its key and its rate limit, not yet checked."""
 
     call: Call
     endpoint: Endpoint | Refused  # Refused: 404 or 405
-    key: ApiKey | str  # str: why there is no live key
+    key: ApiKey | str  # str: why there is no valid key
     allowance: Allowance
 
     @property
     def key_name(self) -> str | None:
-        """Name of the live key; None without one."""
+        """Name of the valid key. None if there is none."""
         return None if isinstance(self.key, str) else self.key.name
 
     @property
@@ -45,7 +45,7 @@ class Arrival:
 
     @property
     def counted_path(self) -> str:
-        """Under which path the summary counts the call."""
+        """The path under which the summary counts the call."""
         return NO_SUCH_PATH if isinstance(self.endpoint, Refused) else self.endpoint.path
 
 
@@ -60,7 +60,7 @@ class World:
         self.reset()
 
     def reset(self, *, keep_config: bool = False) -> None:
-        """Forget calls, people, limits, faults and the shifted clock; switches and keys too, unless they are kept."""
+        """Remove calls, people, limits, faults and the clock's shift, and switches and keys unless they are kept."""
         self.clock.ahead_s = 0.0
         if not keep_config:
             self.config = self._first_config
@@ -74,19 +74,19 @@ class World:
         self.accounts: dict[str, Account] = {}
 
     def change(self, config: SandboxConfig) -> None:
-        """Work with these switches from the next call on."""
+        """Use these switches from the next call on."""
         self.config = config
         self.ledger.resize(config.ledger_max, summary_only=config.summary_only)
 
     def account(self, company: str) -> Account:
-        """The account of this company; made when it is first asked for."""
+        """The account of this company, created on first use."""
         account = self.accounts.get(company)
         if account is None:
             account = self.accounts[company] = Account(People(self.config.ledger_max))
         return account
 
     def admit(self, call: Call) -> Arrival:
-        """Receive a call at the door, and count it against its rate limit."""
+        """Receive a call, and count it against its rate limit."""
         key = self.keys.of_header(call.authorization)
         methods = methods_at(call.path)
         if methods is None:
@@ -105,7 +105,7 @@ class World:
         return Arrival(call, endpoint, key, allowance)
 
     def process(self, arrival: Arrival) -> Answer:
-        """Judge a call, let it take effect, and write it down."""
+        """Check a call, apply it, and record it."""
         call = arrival.call
         try:
             if isinstance(arrival.endpoint, Refused):
@@ -134,7 +134,7 @@ class World:
         return Arrival(call, refused, key, _untouched(limit))
 
     def _serve(self, arrival: Arrival, endpoint: Endpoint) -> Answer:
-        call, key, served = arrival.call, arrival.key, SERVED[endpoint.name]
+        call, key, operation = arrival.call, arrival.key, SERVED[endpoint.name]
         body: dict[str, Any] = {}
         for step in self.config.checks:
             if step == "auth":
@@ -148,13 +148,13 @@ class World:
                     message = f"rate limit exceeded: {arrival.allowance.limit} calls per second"
                     raise Refused(429, message, *retry_after(self.config, call.arrived_at))
             else:
-                body = _read_body(call, served, self.config)
+                body = _read_body(call, endpoint, self.config)
         if isinstance(key, str):
             raise Refused(401, key)
 
         visit = Visit(call, body, key, self.account(key.company), self.config, self.repeats)
-        answer, effect = served.operation(visit)
-        if answer.status < 400 and endpoint.scopes:  # whose key it is, is a question about nobody
+        answer, effect = operation(visit)
+        if answer.status < 400 and endpoint.scopes:  # a question about the key is about no person
             self.ledger.record(
                 now=call.arrived_at,
                 key=key.name,
@@ -173,8 +173,8 @@ def _untouched(limit: int | None) -> Allowance:
     return Allowance(allowed=True, limit=shown, remaining=shown)
 
 
-def _read_body(call: Call, served: Served, config: SandboxConfig) -> dict[str, Any]:
-    if served.body is None:
+def _read_body(call: Call, endpoint: Endpoint, config: SandboxConfig) -> dict[str, Any]:
+    if endpoint.method == "GET":
         return {}
     if call.content_type.partition(b";")[0].strip().lower() != b"application/json":
         raise Refused(415, "Content-Type must be application/json")
@@ -182,6 +182,6 @@ def _read_body(call: Call, served: Served, config: SandboxConfig) -> dict[str, A
         body = orjson.loads(call.body)
     except orjson.JSONDecodeError as error:
         raise Refused(400, f"body: is not JSON: {error}") from error
-    served.body(body, config)
+    check_body(endpoint.path, body, config)
     checked: dict[str, Any] = body
     return checked

@@ -1,1 +1,1 @@
-"""Segment's wire format: the shapes that trackers send, parsed once at the door."""
+"""Segment's wire format: the shapes that trackers send, parsed once at intake."""

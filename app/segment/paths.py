@@ -1,4 +1,4 @@
-"""Where a value is in an event, as people write it: `traits.email`, `properties.customer.email`, `userId`."""
+"""Places in an event, in dotted notation: `traits.email`, `properties.customer.email`, `userId`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,32 +13,49 @@ _OBJECTS: Final[Mapping[str, Reader]] = {
     "traits": lambda event: event.traits,
     "properties": lambda event: event.properties,
     "context": lambda event: event.raw.get("context"),
+    "externalId": lambda event: _external_ids(event),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class EventPath:
-    """One place in an event. `traits` are the call's own over those of its context."""
+    """One place in an event. `traits` are the call's own, merged over those of its context."""
 
     text: str
-    read: Reader = field(init=False, repr=False, compare=False)  # the value, or None when there is none
+    read: Reader = field(init=False, repr=False, compare=False)  # the value, or None if there is none
 
     def __str__(self) -> str:
         return self.text
 
     @property
     def trait(self) -> str | None:
-        """The trait that it names, where it names one and nothing within it."""
+        """The name of the trait, if the path is exactly one trait. Else None."""
         root, *steps = self.text.split(".")
         return steps[0] if root == "traits" and len(steps) == 1 else None
 
+    @property
+    def is_external_id(self) -> bool:
+        """Whether it is in RudderStack's list of external IDs."""
+        return self.text.startswith("externalId.")
+
     def __post_init__(self) -> None:
-        """Raises ValueError for a text that names no place in an event."""
+        """Raises ValueError for a text that is not a path into an event."""
         root, *steps = self.text.split(".")
         known = _OBJECTS if steps else _WHOLE
         if root not in known or not all(step.strip() for step in steps):
             raise ValueError("must be a path into an event: userId, or dotted like traits.email")
         object.__setattr__(self, "read", _reader(root, steps))
+
+
+def _external_ids(event: SegmentEvent) -> dict[str, Any]:
+    """RudderStack's `context.externalId`, a list of `{type, id}`, by type. The first of each type counts."""
+    context = event.raw.get("context")
+    listed = context.get("externalId") if isinstance(context, dict) else None
+    found: dict[str, Any] = {}
+    for each in listed if isinstance(listed, list) else ():
+        if isinstance(each, dict) and isinstance(kind := each.get("type"), str):
+            found.setdefault(kind, each.get("id"))
+    return found
 
 
 def _reader(root: str, steps: list[str]) -> Reader:
@@ -60,7 +77,7 @@ def steps_of(path: str) -> Steps:
 
 
 def descend(here: Any, steps: Steps) -> Any:
-    """What lies at the end of these steps, or None; of a list on the way, what was found in any element."""
+    """The value at the end of these steps, or None. For a list on the way, the values found in its elements."""
     for number, name in enumerate(steps):
         if isinstance(here, list):
             found = (descend(element, steps[number:]) for element in here)

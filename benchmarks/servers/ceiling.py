@@ -7,7 +7,7 @@ from typing import Any, cast
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from app.delivery.connection import open_redis
+from app.store.connection import open_redis
 from benchmarks.servers import bare
 from benchmarks.servers.grouped import APPEND, STREAM
 

@@ -11,9 +11,9 @@ import orjson
 from redis.exceptions import RedisError
 from starlette.types import Receive, Scope, Send
 
-from app.delivery.connection import open_redis
-from app.delivery.group_commit import GroupCommit
 from app.delivery.outbox import EVENTS_PER_FLUSH
+from app.store.connection import open_redis
+from app.store.group_commit import GroupCommit
 from benchmarks.servers import bare
 
 STREAM = "events"

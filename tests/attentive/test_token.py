@@ -3,7 +3,8 @@
 import httpx
 import pytest
 
-from app.attentive.client import AttentiveClient, Reply, Unreachable
+from app.attentive.answers import Reply, Unreachable
+from app.attentive.client import AttentiveClient
 from app.attentive.endpoints import ELIGIBILITY, ENDPOINTS
 from app.attentive.token import PROBES, Held, held, owner, works
 from app.sandbox import RunningSandbox, running_sandbox
@@ -30,7 +31,7 @@ def test_every_scope_that_a_call_of_ours_needs_has_a_probe() -> None:
 async def test_a_scope_is_told_apart_from_all_others_and_nothing_happens(missing: str | None) -> None:
     with running_sandbox() as sandbox:
         scopes = [scope for scope in PROBES if scope != missing]
-        async with httpx.AsyncClient(base_url=sandbox.url, trust_env=False) as control:
+        async with httpx.AsyncClient(base_url=sandbox.url, trust_env=False, verify=False) as control:
             await control.patch("/_sandbox/keys/sandbox", json={"scopes": scopes})
             assert await found(sandbox) == {scope: Held.NO if scope == missing else Held.YES for scope in PROBES}
             summary = (await control.get("/_sandbox/summary")).json()

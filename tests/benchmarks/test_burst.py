@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import pytest
 
-from benchmarks.plot import draw
 from benchmarks.timeline import Aim, Event, Kind, Run, percentile
 
 SECONDS: Final = 20
@@ -72,6 +71,8 @@ def test_a_percentile_lies_between_the_values(share: float, value: float) -> Non
 
 
 def test_the_picture_has_a_column_for_each_run_and_is_always_the_same(tmp_path: Path) -> None:
+    from benchmarks.plot import draw  # it loads a plotting library, which no other process of tests needs
+
     first, second = tmp_path / "first.svg", tmp_path / "second.svg"
     for file in (first, second):
         draw([run(), run(workers=2)], file)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from app.children import stop_child
+from app.subprocesses import stop_child
 from tests.clients.proxy import Proxy
 from tests.stack import Stack
 

@@ -46,7 +46,11 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
     installed = PYTHON.exists() and (HERE / "node_modules").exists() and CHROMIUM
     assert installed, "the clients are not installed: run make test-clients"
     sources = {
-        f"{kind}-{place}": {"write_key": key_of(client, slow=kind == "slow"), **limit}
+        f"{kind}-{place}": {
+            "write_key": key_of(client, slow=kind == "slow"),
+            "trust": "public" if client.page else "server",
+            **limit,
+        }
         for place, client in enumerate(CLIENTS)
         for kind, limit in (("usual", {}), ("slow", {"events_per_second": EVENTS_PER_SECOND}))
     }

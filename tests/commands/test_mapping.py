@@ -111,10 +111,27 @@ class TestCheck:
             ],
         )
 
+    def test_points_out_a_name_that_is_nearly_the_catalogues(self, run: Run, config: Path) -> None:
+        config.write_text(CONFIG.replace("Product Clicked", "Product Cliked"))
+        place = "destinations.acme.mapping.events.Product Cliked"
+        warning = f'{config}:10: warning: {place}: is a new event. Did you mean "Product Clicked"?'
+        found, strict = run("check", config), run("check", "--strict", config)
+        assert (found.exit_code, strict.exit_code) == (0, 1)
+        assert found.stdout.splitlines()[0] == strict.stdout.splitlines()[0] == warning
+
+    def test_explains_a_wrong_indentation(self, run: Run, config: Path) -> None:
+        config.write_text("destinations:\n  acme:\n    api_token: x\n   default_region: NO\n")
+        found = run("check", config)
+        assert (found.exit_code, found.stdout) == (
+            1,
+            f"{config}:4: not YAML: it is indented by 3 spaces, which fits no line above it. "
+            "Indent it by 4, as line 3 or 2, as line 2\n",
+        )
+
     def test_says_that_there_is_no_file(self, run: Run, tmp_path: Path) -> None:
         found = run("check", tmp_path / "nowhere.yaml")
         assert found.exit_code != 0
-        assert "cannot read" in str(found.exception) + found.output
+        assert "cannot be read" in str(found.exception) + found.output
 
 
 class TestTry:
@@ -124,9 +141,7 @@ class TestTry:
         file.write_text(CONFIG.replace("other_events: [Store Visited]", f"subscriptions: {{opt_in: [{rule}]}}"))
         event = identify({"phone": "+14155550132", "sms": True}, timestamp=None)
         found = run("try", "--config", file, "--source", "web", event=event).stdout
-        assert (
-            "/v1/subscriptions   priority high, unless Attentive says that it is so already (asked by phone)" in found
-        )
+        assert "/v1/subscriptions   priority high, unless Attentive already has that state (checked by phone)" in found
 
     def tried(self, run: Run, *arguments: object, event: Any) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(run("try", *arguments, "--json", event=event).stdout)
@@ -217,11 +232,17 @@ class TestTry:
         [
             pytest.param([], {"event": "x"}, 1, "refused with a 400: userId", id="an event that is refused"),
             pytest.param([], "{", 2, "no JSON", id="no JSON"),
-            pytest.param(["/nowhere.json"], None, 2, "cannot read", id="no file"),
-            pytest.param(["--config", "CONFIG"], QUIZ, 2, "say --destination or --source", id="one of several"),
-            pytest.param(["--config", "CONFIG", "--source", "tv"], QUIZ, 2, "there are: web, app", id="no such source"),
-            pytest.param(["--source", "web"], QUIZ, 2, "without a file", id="a source without a file"),
-            pytest.param(["--destination", "acme"], QUIZ, 2, "there are: attentive", id="no such destination"),
+            pytest.param(["/nowhere.json"], None, 2, "Cannot read", id="no file"),
+            pytest.param(["--config", "CONFIG"], QUIZ, 2, "Add --destination or --source", id="one of several"),
+            pytest.param(
+                ["--config", "CONFIG", "--source", "tv"], QUIZ, 2, "The sources are: web, app.", id="no such source"
+            ),
+            pytest.param(
+                ["--source", "web"], QUIZ, 2, "Name the YAML file with --config", id="a source without a file"
+            ),
+            pytest.param(
+                ["--destination", "acme"], QUIZ, 2, "The destinations are: attentive.", id="no such destination"
+            ),
         ],
     )
     def test_says_what_is_wrong(
@@ -231,11 +252,11 @@ class TestTry:
         assert found.exit_code == status
         assert said in found.output
 
-    @pytest.mark.parametrize(("source", "decision"), [("web", "drop: deletion_not_allowed"), ("crm", "deletion")])
-    def test_a_deletion_is_what_its_source_may_ask_for(
+    @pytest.mark.parametrize(("source", "decision"), [("web", "drop: erasure_not_allowed"), ("crm", "erasure")])
+    def test_an_erasure_is_what_its_source_may_ask_for(
         self, source: str, decision: str, run: Run, config: Path
     ) -> None:
-        config.write_text(CONFIG + "  crm: {write_key: crm-key, destination: acme, deletions: true}\n")
+        config.write_text(CONFIG + "  crm: {write_key: crm-key, destination: acme, trust: server, erasures: true}\n")
         event = {"type": "delete", "userId": "u-1", "messageId": "m"}
         tried = run("try", "--config", config, "--source", source, "--json", event=event)
         assert json.loads(tried.stdout)["decision"] == decision
@@ -298,7 +319,7 @@ class TestDiff:
             pytest.param(
                 "{productId: code}\n      events:",
                 "{productId: code}\n      events:\n        Store Visited: {to: user-attributes}",
-                {"forward → drop: nothing_to_say": 1, "custom-event → user-attributes": 0},
+                {"forward → drop: no_content": 1, "custom-event → user-attributes": 0},
                 id="another endpoint",
             ),
         ],

@@ -1,4 +1,4 @@
-"""What goes first, for how long it is tried, and the ceiling: as the file says it, and as lanes and plans get it."""
+"""The order of calls, their retries and the account's ceiling: from the file to lanes and plans."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,10 +8,11 @@ from pydantic import ValidationError
 
 from app.config.delivery import DeliverySettings
 from app.config.topology import Topology
-from app.delivery.backlog import Lane
-from app.delivery.pace import PATIENCE, Pace
+from app.delivery.lane import Lane
+from app.delivery.pace import STARVATION_LIMIT, Pace
 from app.pipeline import Plan
-from app.topology import all_paces, plan_of
+from app.wiring.gateway import plan_of
+from app.wiring.shared import all_paces
 
 
 def topology(**destination: Any) -> Topology:
@@ -28,7 +29,7 @@ def topology(**destination: Any) -> Topology:
         pytest.param({"limits": {"purchase": 4}}, Pace(10), id="the operator's limit for another endpoint"),
         pytest.param({"delivery": {"calls_per_second": 50}}, Pace(10, ceiling=50), id="a ceiling"),
         pytest.param(
-            {"delivery": {"patience_seconds": 5}}, Pace(10, patience=timedelta(seconds=5)), id="another patience"
+            {"delivery": {"starvation_seconds": 5}}, Pace(10, starvation_limit=timedelta(seconds=5)), id="another limit"
         ),
     ],
 )
@@ -45,7 +46,7 @@ def test_the_defaults_are_those_of_the_parts() -> None:
     settings = DeliverySettings()
     assert settings.fresh_hours * 3_600_000 == Plan().fresh_ms
     assert settings.horizon_hours * 3_600_000 == Plan().horizon_ms
-    assert timedelta(seconds=settings.patience_seconds) == PATIENCE
+    assert timedelta(seconds=settings.starvation_seconds) == STARVATION_LIMIT
     assert settings.calls_per_second is None
 
 
@@ -53,7 +54,7 @@ def test_the_defaults_are_those_of_the_parts() -> None:
     ("given", "rule"),
     [
         pytest.param({"calls_per_second": 0}, "greater than 0", id="a ceiling of nothing"),
-        pytest.param({"patience_seconds": 0}, "greater than 0", id="no patience"),
+        pytest.param({"starvation_seconds": 0}, "greater than 0", id="no limit"),
         pytest.param({"fresh_hours": -1}, "greater than 0", id="stale before it happened"),
         pytest.param({"fresh_hours": 25}, "fresh_hours must not be more", id="fresh for longer than it is sent"),
         pytest.param({"horizon_hours": float("inf")}, "finite", id="sent for ever"),

@@ -1,4 +1,4 @@
-"""Mistakes under `mapping`: each is told with its line, its key, and what was expected."""
+"""Mistakes under `mapping`: each is reported with its line, its key and what was expected."""
 
 from pathlib import Path
 from typing import Final
@@ -42,7 +42,7 @@ MISTAKES: Final = [
     pytest.param("item: {productID: x}", 5, "item.productID", "did you mean productId?", id="an unknown field"),
     pytest.param("item: {price: {constant: free}}", 5, "item.price", "must be an amount", id="a price in words"),
     pytest.param("item: {quantity: {constant: 0}}", 5, "item.quantity", "a whole number", id="a quantity of none"),
-    pytest.param("item: {currency: [cur, {constant: US$}]}", 5, "item.currency", "three-letter", id="a currency"),
+    pytest.param("item: {currency: [cur, {constant: dollars}]}", 5, "item.currency", "three-letter", id="a currency"),
     pytest.param("item: {price: []}", 5, "item.price", "must be a path", id="no path at all"),
     pytest.param("item: {price: 5}", 5, "item.price", "must be a path", id="a number in place of a path"),
     pytest.param("item: {price: {fixed: 5}}", 5, "item.price", "{constant: …}", id="an input of no known kind"),
@@ -55,7 +55,9 @@ MISTAKES: Final = [
     pytest.param(EVENT + "priorty: high", 7, "priorty", "did you mean priority?", id="a misspelt key"),
     pytest.param(EVENT + "priority: urgent", 7, "priority", "'high', 'normal' or 'low'", id="a priority of no kind"),
     pytest.param(EVENT + "to: purchases", 7, "to", "did you mean purchase?", id="an endpoint"),
-    pytest.param(EVENT + "to: [custom-event, subscribe]", 7, "to.1", "there are: add-to-cart", id="one not to be used"),
+    pytest.param(
+        EVENT + "to: [custom-event, subscribe]", 7, "to.1", "the choices are: add-to-cart", id="one not to be used"
+    ),
     pytest.param(EVENT + "type: Quiz", 7, "type", "fixed text is written {constant: …}", id="text in place of a path"),
     pytest.param(
         EVENT + "properties:\n      a: properties.a\n      score: result.score",
@@ -77,19 +79,23 @@ MISTAKES: Final = [
         "events:\n  Order Completed:\n    type: event", 7, "type", "goes to purchase", id="one of a known event"
     ),
     pytest.param("page: {orderId: userId}", 5, "page.orderId", "is for purchase", id="one of a page"),
-    pytest.param("identify: {occurredAt: userId}", 5, "identify.occurredAt", "there are: priority, send", id="a time"),
-    pytest.param("identify: {type: event}", 5, "identify.type", "there are: priority, send, to", id="identify's words"),
+    pytest.param(
+        "identify: {occurredAt: userId}", 5, "identify.occurredAt", "the choices are: attributes,", id="a time"
+    ),
+    pytest.param("identify: {type: event}", 5, "identify.type", "priority, rename, send, to", id="identify's words"),
     pytest.param(
         "events:\n  Order Cancelled: {}\n  order_canceled: {}",
         7,
         "events.order_canceled",
-        "the same event as Order Cancelled",
+        "is already configured as Order Cancelled",
         id="one event by two names",
     ),
-    pytest.param("events:\n  A: {}\n  A: {}", 7, "events.A", "stands twice, first in line 6", id="one event twice"),
+    pytest.param(
+        "events:\n  A: {}\n  A: {}", 7, "events.A", "is repeated; it is first in line 6", id="one event twice"
+    ),
     pytest.param("events: {' ': {}}", 5, "events. ", "the name of a track event", id="a blank name"),
-    pytest.param(EVENT + "type: {jmespath: 'a ||'}", 7, "type", "no JMESPath expression", id="half an expression"),
-    pytest.param(EVENT + "type: {jmespath: 'a b'}", 7, "type", "look at its character 3", id="two expressions"),
+    pytest.param(EVENT + "type: {jmespath: 'a ||'}", 7, "type", "not a valid JMESPath", id="half an expression"),
+    pytest.param(EVENT + "type: {jmespath: 'a b'}", 7, "type", "check character 3", id="two expressions"),
     pytest.param(EVENT + "type: {jmespath: lower(event)}", 7, "type", "it has: abs, avg", id="an unknown function"),
     pytest.param(EVENT + "type: {jmespath: join(a)}", 7, "type", "join() takes 2 arguments", id="too few arguments"),
     pytest.param(EVENT + "type: {jmespath: 'length(a, b)'}", 7, "type", "takes 1 argument", id="too many arguments"),

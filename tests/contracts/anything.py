@@ -1,4 +1,4 @@
-"""Events and settings of any kind: all that the door lets in and all that a file may say."""
+"""Events and settings of any kind: all that the intake lets in and all that a file may say."""
 
 from typing import Any, Final
 

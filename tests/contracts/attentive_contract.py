@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-import yaml
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
+
+from tests.documents import read_yaml
 
 OURS: Final = Path(__file__).resolve().parents[2] / "openapi" / "attentive.yaml"
 VENDOR: Final = "ATTENTIVE_VENDOR_OPENAPI"  # names the folder with Attentive's own files
@@ -117,7 +118,7 @@ def _load(file: Path) -> tuple[Operation, ...]:
     """Read one OpenAPI document, with a validator for each operation that takes a JSON body."""
     text = file.read_text(encoding="utf-8")
     # The vendor's files are JSON whatever their names end in, and YAML takes seconds to read what JSON reads at once.
-    document = json.loads(text) if text.startswith("{") else yaml.safe_load(text)
+    document = json.loads(text) if text.startswith("{") else read_yaml(file)
     if document["openapi"].startswith("3.0"):
         document = _without_nullable(document)
     base_path = urlsplit(document["servers"][0]["url"]).path.rstrip("/")

@@ -6,17 +6,17 @@ from typing import Any, Final
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.attentive.endpoints import BY_NAME
 from app.config.destination import Destination
-from app.pipeline import Decision, Forward, Plan, decide
-from app.segment.events import parse_event
-from app.topology import plan_of
+from app.pipeline import Decision, Forward, Known, Plan, decide, read
+from app.wiring.gateway import plan_of
 from tests.builders import EMAIL, NOW, Raw, about, decided, identify, track
 from tests.contracts.anything import CARD, DESTINATIONS, FLAGGED_EVENTS, KNOWN_ATTRIBUTES, REMEMBERED
 from tests.contracts.attentive_contract import Contract, vendor_folder
+from tests.generated import examples
 
 FOLDER: Final = vendor_folder()
 CONTRACTS: Final = [Contract.ours(), *([Contract.vendor(FOLDER)] if FOLDER else [])]
@@ -25,19 +25,8 @@ IDENTIFIERS: Final = frozenset({"user", "identifiers", "externalIdentifiers"})
 
 
 def judged(raw: Raw, plan: Plan, attributes: dict[str, str], remembered: dict[str, str], *, apart: bool) -> Decision:
-    """As the door does it: the guard, then the rest."""
-    inspected = plan.guard.inspect(raw, orjson.dumps(raw))
-    return decide(
-        parse_event(inspected.event),
-        plan,
-        original=inspected.json,
-        source="shop",
-        received_at=NOW,
-        findings=inspected.findings,
-        attributes=attributes,
-        remembered=remembered,
-        apart=apart,
-    )
+    reading = read(raw, orjson.dumps(raw), plan)
+    return decide(reading, plan, source="shop", received_at=NOW, known=Known(attributes, remembered, apart))
 
 
 def faults(value: Any, path: str = "", *, identifiers: bool = False) -> Iterator[str]:
@@ -56,12 +45,7 @@ def faults(value: Any, path: str = "", *, identifiers: bool = False) -> Iterator
             yield from faults(inner, f"{path}.{name}", identifiers=identifiers or (not path and name in IDENTIFIERS))
 
 
-@settings(
-    max_examples=600,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+@examples(600)
 @given(
     raw=FLAGGED_EVENTS,
     destination=DESTINATIONS,
@@ -72,7 +56,7 @@ def faults(value: Any, path: str = "", *, identifiers: bool = False) -> Iterator
 def test_every_call_keeps_the_contracts(
     raw: Raw, destination: dict[str, Any], attributes: dict[str, str], remembered: dict[str, str], apart: bool
 ) -> None:
-    raw["messageId"] = raw.get("messageId", "").strip() or "message-1"  # without one, each gets its own
+    raw["messageId"] = f"message-{raw.get('messageId', '')}"  # without one, or with a placeholder, each gets its own
     plan = plan_of(Destination.model_validate(destination))
     before = copy.deepcopy((raw, attributes, remembered))
     decision = judged(raw, plan, attributes, remembered, apart=apart)

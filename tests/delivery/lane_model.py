@@ -9,12 +9,15 @@ from typing import Any, Final, NamedTuple
 from redis.asyncio import Redis
 
 from app.attentive.call import Priority
-from app.delivery.backlog import Entry, Lane, LaneLease, Settlement, buried, done, held, left_open, retried
-from app.delivery.books import read_books
-from app.delivery.dead_letters import DeadLetter, Shelf, read_letter, shelf_key
+from app.delivery.backlog import SourceBacklog, source_backlogs
+from app.delivery.consumer import LaneConsumer
+from app.delivery.counters import read_counters
+from app.delivery.dead_letter import DeadLetter, DeadLetterQueue, queue_key, read_dead_letter
 from app.delivery.delivery import Delivery
+from app.delivery.lane import Lane
 from app.delivery.outcome import HOLD, Hold
 from app.delivery.pace import Pace
+from app.delivery.settlement import Entry, Settlement, dead_lettered, done, held, retried, unresolved
 from app.delivery.unknown import WhenUnknown
 from tests.builders import delivery
 
@@ -31,7 +34,7 @@ Names = Counter[str]  # message ids: calls of one event may be quite the same, a
 class Worker:
     """A drain as far as it has got: what it believes, true or not."""
 
-    lease: LaneLease | None = None
+    lease: LaneConsumer | None = None
     took_over: bool = False  # whether it has asked for what an earlier drain left
     hands: list[Entry] = field(default_factory=list)  # claimed or inherited, and not settled
     owes: bool = False  # whether something inherited is among them: that is settled before more is claimed
@@ -45,7 +48,7 @@ class Place:
     claimed: dict[tuple[int, bytes], str] = field(default_factory=dict)
     retry: Names = field(default_factory=Counter)
     due: Names = field(default_factory=Counter)  # of these, those whose time has come
-    owner: LaneLease | None = None
+    owner: LaneConsumer | None = None
     turns: int = 0
     held: bool = False
 
@@ -60,8 +63,19 @@ class Found(NamedTuple):
 
     streams: dict[Lane, list[Delivery]]
     retries: dict[Lane, list[Delivery]]
-    letters: dict[Shelf, list[DeadLetter]]
-    waiting: int  # events, by the books
+    dead_letters: dict[DeadLetterQueue, list[DeadLetter]]
+    waiting: int  # events, by the counters
+    backlog: dict[str, SourceBacklog]  # by source, as the scripts count it
+
+    @property
+    def backlog_found(self) -> dict[str, SourceBacklog]:
+        """The same, counted now."""
+        found: dict[str, SourceBacklog] = {}
+        for part in (self.streams, self.retries):
+            for call in (each for lane in part.values() for each in lane):
+                before = found.get(call.source, SourceBacklog(0, 0))
+                found[call.source] = SourceBacklog(before.calls + 1, before.bytes + len(call.packed()))
+        return found
 
     @property
     def open_events(self) -> int:
@@ -78,8 +92,8 @@ async def look(redis: Redis) -> Found:
             pipeline.zrange(lane.keys.retry, 0, -1)
             for stream in lane.keys.streams:
                 pipeline.xrange(stream)
-        for shelf in Shelf:
-            pipeline.xrange(shelf_key(ACCOUNT, shelf))
+        for queue in DeadLetterQueue:
+            pipeline.xrange(queue_key(ACCOUNT, queue))
         answers = iter(await pipeline.execute())
     streams: dict[Lane, list[Delivery]] = {}
     retries: dict[Lane, list[Delivery]] = {}
@@ -87,11 +101,13 @@ async def look(redis: Redis) -> Found:
         retries[lane] = [Delivery.unpacked(member[1:]) for member in next(answers)]
         stored = [fields[b"d"] for _ in lane.keys.streams for _, fields in next(answers)]
         streams[lane] = list(map(Delivery.unpacked, stored))
-    letters = {
-        shelf: [read_letter(ACCOUNT, id_, fields[b"d"], shelf) for id_, fields in next(answers)] for shelf in Shelf
+    dead_letters = {
+        queue: [read_dead_letter(ACCOUNT, id_, fields[b"d"], queue) for id_, fields in next(answers)]
+        for queue in DeadLetterQueue
     }
-    [books] = await read_books(redis, [ACCOUNT])
-    return Found(streams, retries, letters, books.waiting)
+    [counters] = await read_counters(redis, [ACCOUNT])
+    backlog = (await source_backlogs(redis, [ACCOUNT]))[ACCOUNT]
+    return Found(streams, retries, dead_letters, counters.waiting, backlog)
 
 
 def names(what: Sequence[Delivery | DeadLetter]) -> Names:
@@ -104,7 +120,7 @@ def name_of(entry: Entry) -> str:
     return Delivery.unpacked(entry.payload).message_id
 
 
-def call_of(name: str, lane: Lane, priority: Priority, age: str, calls: int) -> Delivery:
+def call_of(name: str, lane: Lane, priority: Priority, age: str, calls: int, *, public: bool = False) -> Delivery:
     """One of an event's `calls`; `age`: fresh, stale, or late, which is past its deadline."""
     now = datetime.now(UTC)
     return delivery(
@@ -115,12 +131,14 @@ def call_of(name: str, lane: Lane, priority: Priority, age: str, calls: int) -> 
         fresh_until=now.replace(microsecond=0) + (DAY if age == "fresh" else -DAY),
         deadline=now.replace(microsecond=0) + (-DAY if age == "late" else DAY),
         calls=calls,
+        source="page" if public else "shop",
+        public=public,
     )
 
 
-def lease_of(redis: Redis, lane: Lane) -> LaneLease:
-    """For a drain that no limit holds back."""
-    return LaneLease(redis, lane, Pace(10_000), journal_entries=JOURNAL)
+def lease_of(redis: Redis, lane: Lane) -> LaneConsumer:
+    """For a drain that no limit holds back, and whose lease ends only when a test ends it."""
+    return LaneConsumer(redis, lane, Pace(10_000), journal_entries=JOURNAL, lease=timedelta(hours=1))
 
 
 def settlement(entry: Entry, ending: str) -> Settlement:
@@ -128,11 +146,11 @@ def settlement(entry: Entry, ending: str) -> Settlement:
     sent, record = Delivery.unpacked(entry.payload), b"{}"
     makers: dict[str, Any] = {
         "done": lambda: done(entry, sent, record),
-        "retry": lambda: retried(entry, sent, record, timedelta(hours=1)),
+        "retry": lambda: retried(entry, sent, record, datetime.now(UTC) + timedelta(hours=1)),
         "held": lambda: held(entry, sent, record, Hold(False, "403", HOLD)),
-        "dead": lambda: buried(entry, sent, record, DeadLetter.of(sent, "http_400", "", {})),
-        "unknown": lambda: left_open(
-            entry, sent, record, WhenUnknown.HOLD, DeadLetter.of(sent, "unknown_outcome", "", {})
+        "dead": lambda: dead_lettered(entry, sent, record, DeadLetter.of(sent, "http_400", "", {})),
+        "unknown": lambda: unresolved(
+            entry, sent, record, WhenUnknown.REVIEW, DeadLetter.of(sent, "unknown_outcome", "", {})
         ),
     }
     ending_of: Settlement = makers[ending]()

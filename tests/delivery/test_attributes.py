@@ -6,20 +6,20 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from app.delivery.arrival import Arrival
 from app.delivery.attributes import MOST_KEPT, KnownAttributes, forget_attribute, read_attributes
-from app.delivery.books import read_books
-from app.delivery.connection import QueueUnavailable
-from app.delivery.keys import DestinationKeys
+from app.delivery.counters import read_counters
 from app.delivery.outbox import Outbox
+from app.delivery.outbox_event import OutboxEvent
+from app.store.connection import QueueUnavailable
+from app.store.keys import DestinationKeys
 
 
 def outbox(redis: Redis) -> Outbox:
     return Outbox(redis, wake=lambda *_: None, journal_entries=100)
 
 
-def arrival(number: int, attributes: Mapping[str, str], *counts: str) -> Arrival:
-    return Arrival(b"key-%d" % number, f"m-{number}", b"{}", "dropped:nothing_to_say", (), None, counts, attributes)
+def arrival(number: int, attributes: Mapping[str, str], *counts: str) -> OutboxEvent:
+    return OutboxEvent(b"key-%d" % number, f"m-{number}", b"{}", "dropped:no_content", (), None, counts, attributes)
 
 
 async def stored(redis: Redis, destination: str = "acme") -> Mapping[str, str]:
@@ -37,25 +37,30 @@ class TestTheFlush:
         await outbox(redis).submit("acme", [arrival(1, {"points": "number"}), arrival(2, {"points": "string"})])
         assert await stored(redis) == {"points": "number"}
 
+    async def test_lets_a_trusted_source_define_a_provisional_type(self, redis: Redis) -> None:
+        for number, types in enumerate(({"points": "string?"}, {"points": "number"}, {"points": "boolean?"})):
+            await outbox(redis).submit("acme", [arrival(number, types)])
+        assert await stored(redis) == {"points": "number"}
+
     async def test_counts_what_was_left_out(self, redis: Redis) -> None:
         await outbox(redis).submit("acme", [arrival(1, {}, "left_out:type:points", "left_out:names", "left_out:names")])
         await outbox(redis).submit("acme", [arrival(2, {}, "left_out:type:points", "large:custom-event")])
-        (books,) = await read_books(redis, ["acme"])
-        assert books.left_out == {"type:points": 2, "names": 2}
-        assert books.large == {"custom-event": 1}
-        assert books.waiting == 0
+        (counters,) = await read_counters(redis, ["acme"])
+        assert counters.left_out == {"type:points": 2, "names": 2}
+        assert counters.large == {"custom-event": 1}
+        assert counters.waiting == 0
 
     async def test_learns_nothing_from_an_event_that_it_has_seen(self, redis: Redis) -> None:
         await outbox(redis).submit("acme", [arrival(1, {"points": "number"}, "left_out:names")])
         await outbox(redis).submit("acme", [arrival(1, {"tier": "string"}, "left_out:names")])
         assert await stored(redis) == {"points": "number"}
-        assert (await read_books(redis, ["acme"]))[0].left_out == {"names": 1}
+        assert (await read_counters(redis, ["acme"]))[0].left_out == {"names": 1}
 
     @pytest.mark.parametrize("name", ['quo"te', "back\\slash", "größe", "a\x00b", "a:b", "", "\U0001f600", "\x7f\t"])
     async def test_takes_any_name(self, redis: Redis, name: str) -> None:
         await outbox(redis).submit("acme", [arrival(1, {name: "string"}, f"left_out:type:{name}")])
         assert await stored(redis) == {name: "string"}
-        assert (await read_books(redis, ["acme"]))[0].left_out == {f"type:{name}": 1}
+        assert (await read_counters(redis, ["acme"]))[0].left_out == {f"type:{name}": 1}
 
     async def test_keeps_no_more_names_than_can_be_looked_at_each_second(self, redis: Redis) -> None:
         many = {f"name {number}": "string" for number in range(MOST_KEPT + 50)}

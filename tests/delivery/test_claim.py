@@ -1,4 +1,4 @@
-"""What a drain may send now, and in which order: pace, ceiling, priority, patience, staleness. In a real Redis."""
+"""What a drain may send now, and in which order: pace, ceiling, priority, starvation, staleness. In a real Redis."""
 
 import asyncio
 import time
@@ -10,24 +10,26 @@ import pytest
 from redis.asyncio import Redis
 
 from app.attentive.call import Priority
-from app.delivery.backlog import Claim, Entry, Lane, LaneLease, done
-from app.delivery.connection import open_redis
+from app.delivery.consumer import Claim, LaneConsumer
 from app.delivery.delivery import Delivery
-from app.delivery.keys import STREAMS
+from app.delivery.lane import Lane
 from app.delivery.pace import FAILURES_TO_STOP, Pace
-from app.embedded import embedded_redis
+from app.delivery.settlement import Entry, done, postponed
+from app.embedded import RedisBinary, embedded_redis
+from app.store.connection import open_redis
+from app.store.keys import FIRST_PUBLIC_STREAM
 from tests.builders import delivery
 
 EVENTS: Final = Lane("acme", "custom-event")
 ORDERS: Final = Lane("acme", "purchase")
-HIGH, NORMAL, LOW, STALE = range(len(STREAMS))
+HIGH, NORMAL, LOW, STALE = range(FIRST_PUBLIC_STREAM)
 PLENTY: Final = Pace(10_000)
 LONG: Final = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with embedded_redis(tmp_path_factory.mktemp("claim"), fsync="no") as url:
+def url(redis_binary: RedisBinary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with embedded_redis(tmp_path_factory.mktemp("claim"), server=redis_binary.path, fsync="no") as url:
         yield url
 
 
@@ -39,7 +41,14 @@ async def redis(url: str) -> AsyncIterator[Redis]:
     await client.aclose(close_connection_pool=True)
 
 
-def waiting(name: str, *, priority: int = NORMAL, fresh: timedelta | None = LONG, left: timedelta = LONG) -> Delivery:
+def waiting(
+    name: str,
+    *,
+    priority: int = NORMAL,
+    fresh: timedelta | None = LONG,
+    left: timedelta = LONG,
+    public: bool = False,
+) -> Delivery:
     """A delivery that stays fresh, and is sent, for so long from now; `fresh=None`: whatever its age."""
     now = datetime.now(UTC)
     return delivery(
@@ -47,6 +56,7 @@ def waiting(name: str, *, priority: int = NORMAL, fresh: timedelta | None = LONG
         priority=Priority(priority),
         deadline=now + left,
         fresh_until=None if fresh is None else now + fresh,
+        public=public,
     )
 
 
@@ -54,16 +64,16 @@ async def add(redis: Redis, *deliveries: Delivery, lane: Lane = EVENTS, since: t
     """Put them into the lane as the outbox does; `since`: as if they had come in so long ago."""
     for number, each in enumerate(deliveries):
         entry = "*" if since is None else f"{int((datetime.now(UTC) - since).timestamp() * 1000)}-{number}"
-        await redis.xadd(lane.keys.streams[each.priority], {b"d": each.packed()}, id=entry)
+        await redis.xadd(lane.keys.streams[each.stream], {b"d": each.packed()}, id=entry)
 
 
-async def drain(redis: Redis, pace: Pace = PLENTY, lane: Lane = EVENTS) -> LaneLease:
-    lease = LaneLease(redis, lane, pace, journal_entries=0)
+async def drain(redis: Redis, pace: Pace = PLENTY, lane: Lane = EVENTS) -> LaneConsumer:
+    lease = LaneConsumer(redis, lane, pace, journal_entries=0)
     assert await lease.acquire()
     return lease
 
 
-async def claim(lease: LaneLease, most: int = 64, **facts: Any) -> Claim:
+async def claim(lease: LaneConsumer, most: int = 64, **facts: Any) -> Claim:
     return await lease.claim(most, **({"under_way": 0} | facts))
 
 
@@ -71,7 +81,7 @@ def names(entries: Sequence[Entry]) -> list[str]:
     return [Delivery.unpacked(entry.payload).message_id for entry in entries]
 
 
-async def settle(lease: LaneLease, claimed: Claim) -> None:
+async def settle(lease: LaneConsumer, claimed: Claim) -> None:
     ends = [(entry, Delivery.unpacked(entry.payload)) for entry in claimed.entries]
     await lease.settle([done(entry, sent, b"{}") for entry, sent in ends])
 
@@ -84,6 +94,12 @@ async def stretch(redis: Redis, key: str, seconds: float) -> None:
     """As if the last claim had been so much longer ago."""
     at = float(await cast(Awaitable[bytes], redis.hget(key, "at")))
     await cast(Awaitable[int], redis.hset(key, "at", str(at - seconds * 1000)))
+
+
+async def last_claimed(redis: Redis, name: str) -> tuple[float, float]:
+    """A number of the pace, and when it was last reckoned (ms)."""
+    value, at = await cast(Awaitable[list[bytes]], redis.hmget(EVENTS.keys.pace, [name, "at"]))
+    return float(value), float(at)
 
 
 class TestOrder:
@@ -106,6 +122,63 @@ class TestOrder:
         retry = b"%d" % NORMAL + waiting("retried").packed()
         await redis.zadd(EVENTS.keys.retry, {retry: 1})
         assert names((await claim(await drain(redis))).entries) == ["cart 1", "cart 2", "retried", "view"]
+
+
+class TestPublicSources:
+    """What pages send never delays what servers send, and the other way round."""
+
+    async def test_get_half_of_what_may_leave_whatever_waits(self, redis: Redis) -> None:
+        await add(redis, *(waiting(f"page {n}", priority=HIGH, public=True) for n in range(100)))
+        await add(redis, *(waiting(f"server {n}", priority=LOW) for n in range(100)))
+        claimed = names((await claim(await drain(redis), 10)).entries)
+        assert sorted(claimed) == [f"page {n}" for n in range(5)] + [f"server {n}" for n in range(5)]
+
+    async def test_take_turns_where_one_call_leaves_at_a_time(self, redis: Redis) -> None:
+        await add(redis, *(waiting(f"page {n}", public=True) for n in range(100)))
+        await add(redis, *(waiting(f"server {n}") for n in range(100)))
+        lease = await drain(redis)
+        claimed = [name for _ in range(10) for name in names((await claim(lease, 1)).entries)]
+        assert [name.split()[0] for name in claimed] == ["server", "page"] * 5
+
+    async def test_delay_no_server_however_many_calls_of_theirs_wait(self, redis: Redis) -> None:
+        await add(redis, *(waiting(f"page {n}", priority=HIGH, public=True) for n in range(500)))
+        lease = await drain(redis)
+        await claim(lease, 10)
+        await add(redis, waiting("order", priority=LOW))
+        assert "order" in names((await claim(lease, 2)).entries)
+
+    @pytest.mark.parametrize("public", [True, False], ids=["public", "trusted"])
+    async def test_get_all_that_others_leave(self, redis: Redis, public: bool) -> None:
+        await add(redis, *(waiting(f"one {n}", public=public) for n in range(20)))
+        await add(redis, waiting("other", public=not public))
+        claimed = names((await claim(await drain(redis), 10)).entries)
+        assert (len(claimed), "other" in claimed) == (10, True)
+
+    async def test_keep_their_priorities(self, redis: Redis) -> None:
+        for priority, name in reversed(list(enumerate(("order", "cart", "view")))):
+            await add(redis, waiting(name, priority=priority, public=True))
+        assert names((await claim(await drain(redis))).entries) == ["order", "cart", "view"]
+
+    async def test_have_a_stream_of_their_own_for_what_is_stale(self, redis: Redis) -> None:
+        await add(redis, waiting("old", fresh=-LONG, public=True), waiting("new", priority=LOW, public=True))
+        lease = await drain(redis)
+        claimed = await claim(lease)
+        assert names(claimed.entries) == ["new", "old"]
+        assert [entry.stream for entry in claimed.entries] == [FIRST_PUBLIC_STREAM + LOW, FIRST_PUBLIC_STREAM + STALE]
+
+    async def test_save_up_nothing_while_they_are_silent(self, redis: Redis) -> None:
+        await add(redis, *(waiting(f"server {n}") for n in range(300)))
+        lease = await drain(redis)
+        for _ in range(10):
+            await claim(lease, 20)
+        await add(redis, *(waiting(f"page {n}", public=True) for n in range(100)))
+        assert sum("page" in name for name in names((await claim(lease, 10)).entries)) in {5, 6}
+
+    async def test_retry_in_their_own_streams(self, redis: Redis) -> None:
+        retry = b"%d" % (FIRST_PUBLIC_STREAM + NORMAL) + waiting("retried", public=True).packed()
+        await redis.zadd(EVENTS.keys.retry, {retry: 1})
+        claimed = await claim(await drain(redis))
+        assert (names(claimed.entries), claimed.entries[0].stream) == (["retried"], FIRST_PUBLIC_STREAM + NORMAL)
 
 
 class TestStaleness:
@@ -164,10 +237,10 @@ class TestStaleness:
         assert len((await claim(await drain(redis))).entries) == 1
 
 
-class TestPatience:
-    PACE: Final = Pace(10_000, patience=timedelta(seconds=60))
+class TestStarvation:
+    PACE: Final = Pace(10_000, starvation_limit=timedelta(seconds=60))
 
-    async def rounds(self, redis: Redis, lease: LaneLease, claims: int) -> list[str]:
+    async def rounds(self, redis: Redis, lease: LaneConsumer, claims: int) -> list[str]:
         """What leaves in so many claims of ten."""
         left: list[str] = []
         for _ in range(claims):
@@ -227,6 +300,16 @@ class TestThePace:
         assert (len(full.entries), full.wait >= timedelta(milliseconds=20)) == (0, True)
         assert len((await claim(lease, recent=400)).entries) == 0, "after a limit has come down"
 
+    @pytest.mark.parametrize("key", [EVENTS.keys.hold, EVENTS.keys.destination.hold])
+    async def test_that_ends_at_a_hold_leaves_it_to_the_sweep_to_wake_the_lane(self, redis: Redis, key: str) -> None:
+        await add(redis, waiting("1"))
+        lease = await drain(redis)
+        await redis.set(key, "401", ex=60)
+        assert await lease.release() is None, "another drain would end at the hold at once, and so would the next"
+        await redis.delete(key)
+        again = await drain(redis)
+        assert await again.release() is not None
+
     async def test_hands_over_what_stands_in_attentives_second(self, redis: Redis) -> None:
         await add(redis, *(waiting(str(n)) for n in range(50)))
         first = await drain(redis, Pace(100))
@@ -268,20 +351,29 @@ class TestThePace:
         await set_pace(redis, limit=100)
         lease = await drain(redis, Pace(100))
         await claim(lease, others=64)
-        for left in (32, 16, 8):
+        others, at = await last_claimed(redis, "others")
+        assert others == 64
+        for _ in range(3):
             await stretch(redis, EVENTS.keys.pace, 1)
             await claim(lease)
-            others = await cast(Awaitable[bytes], redis.hget(EVENTS.keys.pace, "others"))
-            assert float(others) == pytest.approx(left, rel=0.05)
+            left, now = await last_claimed(redis, "others")
+            passed_s = 1 + (now - at) / 1000
+            assert left == pytest.approx(others * 0.5**passed_s, abs=0.02)
+            others, at = left, now
 
     async def test_climbs_back_within_four_seconds_of_a_429(self, redis: Redis) -> None:
         lease = await drain(redis, Pace(100))
         await claim(lease)
-        await set_pace(redis, cut=0.5)
-        for cut in (0.5 * 2**0.5, 1, 1):
+        await set_pace(redis, backoff=0.5)
+        backoff, at = await last_claimed(redis, "backoff")
+        for _ in range(2):
             await stretch(redis, EVENTS.keys.pace, 2)
             await claim(lease)
-            assert float(await cast(Awaitable[bytes], redis.hget(EVENTS.keys.pace, "cut"))) == pytest.approx(cut, 0.01)
+            climbed, now = await last_claimed(redis, "backoff")
+            passed_s = 2 + (now - at) / 1000
+            assert climbed == pytest.approx(min(1, backoff * 2 ** (passed_s / 4)), 0.01)
+            backoff, at = climbed, now
+        assert backoff == 1
 
     async def test_after_a_run_of_failures_asks_with_one_call(self, redis: Redis) -> None:
         await add(redis, *(waiting(str(n)) for n in range(5)))
@@ -296,12 +388,14 @@ class TestACeiling:
 
     PACE: Final = Pace(1000, ceiling=100)
 
-    async def lanes(self, redis: Redis, *, orders: int, events: int) -> tuple[LaneLease, LaneLease]:
+    async def lanes(self, redis: Redis, *, orders: int, events: int) -> tuple[LaneConsumer, LaneConsumer]:
         await add(redis, *(waiting(f"order {n}") for n in range(orders)), lane=ORDERS)
         await add(redis, *(waiting(f"event {n}") for n in range(events)))
         return await drain(redis, self.PACE, ORDERS), await drain(redis, self.PACE, EVENTS)
 
-    async def sent(self, redis: Redis, leases: Sequence[LaneLease], *, steps: int, step_s: float = 0.02) -> list[int]:
+    async def sent(
+        self, redis: Redis, leases: Sequence[LaneConsumer], *, steps: int, step_s: float = 0.02
+    ) -> list[int]:
         """How many leave each lane when the drains ask one right after the other, again and again."""
         counts = [0] * len(leases)
         for _ in range(steps):
@@ -349,3 +443,54 @@ class TestACeiling:
     async def test_is_off_unless_it_is_set(self, redis: Redis) -> None:
         await claim(await drain(redis))
         assert not await redis.exists(EVENTS.keys.destination.ceiling)
+
+
+async def test_what_an_older_worker_cannot_read_comes_back_as_it_is_and_leaves_no_trace(redis: Redis) -> None:
+    newer = waiting("a").packed().replace(b'{"v":2', b'{"v":99', 1)
+    await redis.xadd(EVENTS.keys.streams[NORMAL], {b"d": newer})
+    older = await drain(redis)
+    for _ in range(3):
+        (entry,) = (await claim(older)).entries
+        assert entry.payload == newer
+        await older.settle([postponed(entry, datetime.now(UTC) - timedelta(seconds=1))])
+    left = [key async for key in redis.scan_iter(match="*")]
+    assert not [key for key in left if b"journal" in key or b"dead" in key]
+
+
+class TestTheTimeSinceWhichCallsWaitForTheLimit:
+    async def test_begins_when_more_waits_than_may_leave_and_goes_on_over_drains(self, redis: Redis) -> None:
+        await add(redis, *(waiting(f"m{number}") for number in range(10)))
+        lease = await drain(redis, Pace(1))
+        first = await claim(lease)
+        assert first.limited_since_ms > 0
+        assert (await claim(lease)).limited_since_ms == first.limited_since_ms
+        await lease.release()
+        assert (await claim(await drain(redis, Pace(1)))).limited_since_ms == first.limited_since_ms
+
+    async def test_is_none_while_all_may_leave(self, redis: Redis) -> None:
+        await add(redis, waiting("m1"))
+        lease = await drain(redis)
+        assert (await claim(lease)).limited_since_ms == 0
+        assert (await claim(lease)).limited_since_ms == 0
+
+    async def test_ends_once_nothing_waits(self, redis: Redis) -> None:
+        await add(redis, *(waiting(f"m{number}") for number in range(3)))
+        lease = await drain(redis, Pace(20))
+        first = await claim(lease)
+        assert (len(first.entries), first.limited_since_ms > 0) == (2, True)
+        await stretch(redis, EVENTS.keys.pace, 1)
+        last = await claim(lease)
+        assert (len(last.entries), last.limited_since_ms) == (1, 0)
+
+    async def test_is_none_where_the_drain_has_no_room_for_more(self, redis: Redis) -> None:
+        await add(redis, *(waiting(f"m{number}") for number in range(10)))
+        assert (await claim(await drain(redis), 2)).limited_since_ms == 0
+
+    async def test_begins_anew_after_a_time_in_which_no_drain_asked(self, redis: Redis) -> None:
+        await add(redis, *(waiting(f"m{number}") for number in range(50)))
+        lease = await drain(redis, Pace(1))
+        first = await claim(lease)
+        while (now := await redis.time())[0] * 1000 + now[1] // 1000 <= first.limited_since_ms:
+            pass  # until the clock of Redis shows a later millisecond
+        await stretch(redis, EVENTS.keys.pace, 10)
+        assert (await claim(lease)).limited_since_ms > first.limited_since_ms

@@ -1,4 +1,4 @@
-"""A subscription call in doubt: what Attentive's answer says of it. A person is texted again only if it was not so."""
+"""A subscription call in doubt, judged by Attentive's answer. A person is texted again only if the state differs."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -6,8 +6,8 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from app.attentive.client import Reply, Unreachable
-from app.delivery.consent import ConsentRules, Learned, doubted, look_into, question
+from app.attentive.answers import Reply, Unreachable
+from app.delivery.consent import ConsentRules, Learned, look_into, question, to_verify
 from app.delivery.delivery import Delivery
 from app.delivery.outcome import Hold, RetryLater, Unknown
 from app.delivery.unknown import WhenUnknown
@@ -20,11 +20,11 @@ RULES: Final = ConsentRules({"t-1": "TRANSACTIONAL", "m-1": "MARKETING"})
 
 def subscribe(**body: Any) -> Delivery:
     content = {"user": BOTH, "signUpSourceId": "m-1"} | body
-    return doubted(delivery(endpoint="subscribe", body=orjson.dumps(content), deadline=LATER))
+    return to_verify(delivery(endpoint="subscribe", body=orjson.dumps(content), deadline=LATER))
 
 
 def unsubscribe(**body: Any) -> Delivery:
-    return doubted(delivery(endpoint="unsubscribe", body=orjson.dumps({"user": BOTH} | body), deadline=LATER))
+    return to_verify(delivery(endpoint="unsubscribe", body=orjson.dumps({"user": BOTH} | body), deadline=LATER))
 
 
 def answer(*eligible: tuple[str, str], but: tuple[tuple[str, str], ...] = ()) -> Reply:
@@ -49,11 +49,11 @@ def left(call: Delivery) -> Any:
 
 def test_each_contact_is_asked_about_in_turn() -> None:
     call = subscribe()
-    assert (call.doubts, question(call)) == (("phone", "email"), ("phone", PHONE))
+    assert (call.unverified, question(call)) == (("phone", "email"), ("phone", PHONE))
     after = learned(answer(), call).left
     assert after is not None
     assert question(after) == ("email", EMAIL)
-    assert Delivery.unpacked(after.packed()).doubts == ("email",)
+    assert Delivery.unpacked(after.packed()).unverified == ("email",)
 
 
 class TestASubscribeCall:
@@ -65,7 +65,7 @@ class TestASubscribeCall:
         call = subscribe(user={"phone": PHONE})
         found = learned(answer(but=(("MARKETING", "TEXT"),)), call)
         assert found.left is not None
-        assert (found.is_so, found.left.doubts, left(found.left)) == (False, (), left(call))
+        assert (found.is_so, found.left.unverified, left(found.left)) == (False, (), left(call))
 
     def test_texts_nobody_who_is_subscribed_for_an_email_address_that_is_not(self) -> None:
         first = learned(answer(("MARKETING", "TEXT"), ("MARKETING", "EMAIL")), subscribe()).left
@@ -140,7 +140,7 @@ class TestWhatCannotBeKnown:
     def test_is_held_for_review(self, reply: Reply) -> None:
         found = look_into(reply, subscribe(), RULES, now=NOW)
         assert isinstance(found, Unknown)
-        assert found.policy is WhenUnknown.HOLD
+        assert found.policy is WhenUnknown.REVIEW
 
     @pytest.mark.parametrize(
         "reply",

@@ -1,4 +1,4 @@
-"""The record of an attempt: everything an operator needs, and nobody's name."""
+"""The record of an attempt: everything that an operator needs, without personal data."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -6,10 +6,10 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from app.attentive.client import Reply, Unreachable
+from app.attentive.answers import Reply, Unreachable
 from app.delivery.journal import ANSWER_CHARS, attempt_record
-from app.delivery.marks import Kind, mark
 from app.delivery.outcome import Delivered, Hold, Outcome, RetryLater, Undeliverable, Unknown
+from app.delivery.search_hashes import Kind, search_hash
 from app.delivery.unknown import WhenUnknown
 from tests.builders import EMAIL, PHONE, delivery
 
@@ -17,7 +17,7 @@ QUICK: Final = timedelta(milliseconds=12.34)
 
 
 def record(reply: Reply | Unreachable, outcome: Outcome) -> dict[str, Any]:
-    found: dict[str, Any] = orjson.loads(attempt_record(delivery(attempt=3), reply, outcome))
+    found: dict[str, Any] = orjson.loads(attempt_record(delivery(attempt=3), "Signed Up", reply, outcome))
     return found
 
 
@@ -47,8 +47,8 @@ def record(reply: Reply | Unreachable, outcome: Outcome) -> dict[str, Any]:
         ),
         pytest.param(
             Unreachable("connection cut", ambiguous=True, took=QUICK),
-            Unknown(WhenUnknown.HOLD, "connection cut"),
-            {"unreachable": "connection cut", "outcome": "unknown", "then": "hold", "reason": "connection cut"},
+            Unknown(WhenUnknown.REVIEW, "connection cut"),
+            {"unreachable": "connection cut", "outcome": "unknown", "then": "review", "reason": "connection cut"},
             id="an unknown outcome",
         ),
         pytest.param(
@@ -72,7 +72,8 @@ def record(reply: Reply | Unreachable, outcome: Outcome) -> dict[str, Any]:
     ],
 )
 def test_the_record_tells_of(reply: Reply | Unreachable, outcome: Outcome, expected: dict[str, Any]) -> None:
-    assert record(reply, outcome) == {"endpoint": "custom-event", "attempt": 3, "took_ms": 12.3} | expected
+    named = {"source": "shop", "event": "Signed Up", "endpoint": "custom-event", "attempt": 3}
+    assert record(reply, outcome) == named | {"took_ms": 12.3} | expected
 
 
 @pytest.mark.parametrize(
@@ -112,5 +113,5 @@ def test_an_answer_that_is_no_text_costs_nothing(body: bytes) -> None:
     ],
 )
 def test_a_persons_records_carry_the_same_mark(kind: Kind, one: str, other: str) -> None:
-    assert mark(kind, one) == mark(kind, other) < 2**20
-    assert mark(kind, one) != mark(kind, one.replace("2", "3").replace("ada", "bea"))
+    assert search_hash(kind, one) == search_hash(kind, other) < 2**20
+    assert search_hash(kind, one) != search_hash(kind, one.replace("2", "3").replace("ada", "bea"))

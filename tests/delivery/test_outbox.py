@@ -7,11 +7,11 @@ from typing import Final
 import pytest
 from redis.asyncio import Redis
 
-from app.delivery.arrival import Arrival
-from app.delivery.books import read_books
-from app.delivery.connection import QueueUnavailable, open_redis
+from app.delivery.counters import read_counters
 from app.delivery.delivery import event_key
 from app.delivery.outbox import EVENTS_AHEAD, EVENTS_PER_FLUSH, Outbox
+from app.delivery.outbox_event import OutboxEvent
+from app.store.connection import QueueUnavailable, open_redis
 
 MORE_THAN_LUA_TAKES_AT_ONCE: Final = 2_500
 
@@ -21,18 +21,18 @@ def outbox(redis: Redis) -> Outbox:
     return Outbox(redis, wake=lambda *_: None, journal_entries=10_000)
 
 
-def arrival(message_id: str) -> Arrival:
-    return Arrival(event_key("shop", message_id), message_id, b"{}", "dropped:nothing_to_say")
+def arrival(message_id: str) -> OutboxEvent:
+    return OutboxEvent(event_key("shop", message_id), message_id, b"{}", "dropped:no_content")
 
 
-def arrivals(numbers: Sequence[int]) -> list[Arrival]:
+def arrivals(numbers: Sequence[int]) -> list[OutboxEvent]:
     return [arrival(f"m-{number}") for number in numbers]
 
 
 async def taken(redis: Redis) -> tuple[int, int]:
     """How many events came in, and how many of them were repeats."""
-    (books,) = await read_books(redis, ["acme"])
-    return books.received, books.dropped.get("duplicate", 0)
+    (counters,) = await read_counters(redis, ["acme"])
+    return counters.received, counters.dropped.get("duplicate", 0)
 
 
 class TestARepeat:
@@ -69,7 +69,7 @@ class TestTheConnection:
     async def test_may_break_while_redis_answers(self, redis: Redis, outbox: Outbox) -> None:
         """It is asked again, and finds the events there or not: they are kept once."""
         killing: list[asyncio.Task[None]] = []
-        outbox.tell_of_room(lambda: killing.append(asyncio.create_task(self.kill(redis))))
+        outbox.on_capacity(lambda: killing.append(asyncio.create_task(self.kill(redis))))
         for number in range(20):
             await outbox.submit("acme", arrivals([number]))
             await killing[-1]
@@ -83,15 +83,15 @@ class TestTheOutboxIsFull:
         full = []
         for numbers in (range(EVENTS_AHEAD - 1), [99]):
             outbox.hand_in("acme", arrivals(numbers), answers.append)
-            full.append(outbox.full)
+            full.append(outbox.at_capacity)
         await outbox.flush()
-        assert ([*full, outbox.full], answers) == ([False, True, False], [None, None])
+        assert ([*full, outbox.at_capacity], answers) == ([False, True, False], [None, None])
         assert await taken(redis) == (EVENTS_AHEAD, 0)
 
     async def test_until_a_flush_has_left_which_it_tells_before_redis_answers(self, outbox: Outbox) -> None:
         answers: list[BaseException | None] = []
         told: list[tuple[bool, int]] = []
-        outbox.tell_of_room(lambda: told.append((outbox.full, len(answers))))
+        outbox.on_capacity(lambda: told.append((outbox.at_capacity, len(answers))))
         outbox.hand_in("acme", arrivals(range(EVENTS_AHEAD)), answers.append)
         await outbox.flush()
         assert told[-1] == (False, 0)
@@ -99,7 +99,7 @@ class TestTheOutboxIsFull:
     async def test_as_long_as_more_waits_than_a_flush_takes(self, outbox: Outbox) -> None:
         answers: list[BaseException | None] = []
         told: list[int] = []
-        outbox.tell_of_room(lambda: told.append(len(answers)))
+        outbox.on_capacity(lambda: told.append(len(answers)))
         for first in range(0, 3 * EVENTS_PER_FLUSH, EVENTS_PER_FLUSH):
             outbox.hand_in("acme", arrivals(range(first, first + EVENTS_PER_FLUSH)), answers.append)
         await outbox.flush()
@@ -109,19 +109,19 @@ class TestTheOutboxIsFull:
         nobody = Outbox(open_redis("redis://127.0.0.1:1"), wake=lambda *_: None, journal_entries=100)
         answers: list[BaseException | None] = []
         told: list[bool] = []
-        nobody.tell_of_room(lambda: told.append(nobody.full))
+        nobody.on_capacity(lambda: told.append(nobody.at_capacity))
         nobody.hand_in("acme", arrivals(range(EVENTS_AHEAD)), answers.append)
         await nobody.flush()
         assert (told, [type(answer) for answer in answers]) == ([False], [QueueUnavailable])
 
     async def test_while_what_it_tells_of_fails_nothing_is_lost(self, redis: Redis, outbox: Outbox) -> None:
         def fail() -> None:
-            outbox.tell_of_room(lambda: None)
+            outbox.on_capacity(lambda: None)
             raise LookupError
 
         answers: list[BaseException | None] = []
         await outbox.submit("acme", arrivals([1]))
-        outbox.tell_of_room(fail)
+        outbox.on_capacity(fail)
         outbox.hand_in("acme", arrivals([2]), answers.append)
         await outbox.flush()
         assert isinstance(answers[0], LookupError)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from app.attentive.client import Reply, Unreachable
+from app.attentive.answers import Reply, Unreachable
 from app.delivery.backoff import LONGEST_WAIT, LONGEST_WAIT_BUSY, backoff
 from app.delivery.delivery import Delivery
 from app.delivery.outcome import (
@@ -123,7 +123,7 @@ UNKNOWN: Final = [
 
 
 @pytest.mark.parametrize("reply", UNKNOWN)
-@pytest.mark.parametrize("policy", [WhenUnknown.HOLD, WhenUnknown.GIVE_UP])
+@pytest.mark.parametrize("policy", [WhenUnknown.REVIEW, WhenUnknown.GIVE_UP])
 def test_an_unknown_outcome_follows_its_policy(reply: Reply | Unreachable, policy: WhenUnknown) -> None:
     outcome = judge(reply, delivery(deadline=NOW - WAIT), now=NOW, policy=policy)
     assert isinstance(outcome, Unknown), "whatever its deadline: nobody knows whether it is late"

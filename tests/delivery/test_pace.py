@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.attentive.client import Reply, Unreachable
+from app.attentive.answers import Reply, Unreachable
 from app.delivery.pace import LONGEST_PAUSE, Feedback, feedback_of
 
 

@@ -1,4 +1,4 @@
-"""The examples are the first thing a newcomer runs: they must be whole, harmless, and do what their README says."""
+"""The examples are the first thing a newcomer runs: they are complete and harmless, and match their README."""
 
 import base64
 import json
@@ -17,6 +17,16 @@ from typing import Any
 
 import phonenumbers
 import pytest
+
+from app.config.topology import load_file
+from app.pipeline import Forward
+from app.rows.bulk import member_of
+from app.rows.comparing import compare
+from app.rows.events import RowEvents
+from app.rows.outcomes import Op
+from app.rows.state import State
+from app.wiring.gateway import plan_of_rows
+from tests.waiting import patient
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LINES = (EXAMPLES / "shop.ndjson").read_text(encoding="utf-8").splitlines()
@@ -183,7 +193,7 @@ def gateway() -> Iterator[ScriptedGateway]:
 def run(*command: str, **environ: str) -> subprocess.CompletedProcess[str]:
     # A bare environment: a proxy set in the developer's shell must not come between the sample and the loopback.
     clean = {"PATH": os.environ["PATH"], "PYTHONUTF8": "1", **environ}
-    return subprocess.run(command, env=clean, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, env=clean, capture_output=True, text=True, timeout=patient(30), check=False)
 
 
 def send(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -304,3 +314,20 @@ def test_the_shop_page_asks_for_no_preflight() -> None:
 def test_every_field_of_the_shop_page_has_a_label() -> None:
     page = (EXAMPLES / "shop.html").read_text(encoding="utf-8")
     assert page.count("<input") == len(re.findall(r"<label>[^<]+<input", page))
+
+
+def test_the_syncs_of_the_examples_send_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(EXAMPLES.parent)
+    topology = load_file(EXAMPLES / "rows.yaml", secrets_needed=False).topology
+    for name, sync in topology.syncs.items():
+        plan = plan_of_rows(topology.destinations[sync.destination], sync)
+        with State(tmp_path / f"{name}.sqlite") as state:
+            state.begin("run", 0)
+            compare(sync, state)
+            events = RowEvents(name, f"sync:{name}", "run", plan, {})
+            for row in state.to_send():
+                if sync.object == "audience":
+                    assert member_of(row, events, plan)[0] is not None
+                else:
+                    assert isinstance(events.decided(row, datetime.now(UTC)).decision, Forward)
+            assert state.ops()[Op.NEW] >= 2

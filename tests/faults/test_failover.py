@@ -8,17 +8,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.children import stop_child
-from app.embedded import find_redis
+from app.embedded import RedisBinary
 from app.sandbox import SandboxConfig, running_sandbox
+from app.subprocesses import stop_child
 from tests.faults.sentinels import Guarded, start_guarded
 from tests.stack import Stack, message_id, wait_until
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
+def stack(tmp_path: Path, redis_binary: RedisBinary) -> Iterator[Stack]:
     with running_sandbox(SandboxConfig(limits_enabled=False)) as sandbox:
-        yield Stack(tmp_path, find_redis(), sandbox, limits={"custom-event": 500})
+        yield Stack(tmp_path, redis_binary, sandbox, limits={"custom-event": 500}, fsync="always")
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_after_a_failover_all_goes_on_by_itself_and_nothing_acknowledged_is_lost
         wait_until(lambda: guarded.primary() == guarded.replica_port, "Sentinel names the replica", 60)
         wait_until(lambda: "redis_not_replicated" in sender.refusals, "the new primary has no replica yet", 60)
         stack.start("redis")  # the old primary comes back, and becomes a replica
-        wait_until(lambda: guarded.replicas(guarded.replica_port) == 1, "it has caught up", 60)
+        wait_until(guarded.is_replicated, "it has caught up", 60)
         taken = len(sender.acknowledged)
         wait_until(lambda: len(sender.acknowledged) > taken + 100, "events are taken again", 30)
     finally:

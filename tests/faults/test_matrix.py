@@ -4,26 +4,26 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
-import orjson
 import pytest
-from rich.box import MARKDOWN
-from rich.console import Console
-from rich.table import Column, Table
 
-from app.children import stop_child
-from app.delivery.keys import DestinationKeys
-from app.embedded import find_redis
+from app.delivery.dead_letter import read_dead_letter
+from app.embedded import RedisBinary
 from app.sandbox import SandboxConfig, running_sandbox
+from app.store.keys import DestinationKeys
+from app.subprocesses import stop_child
 from tests.faults.matrix import CONCURRENCY, LANE, MATRIX, PATH, Fault, Scene, nothing
+from tests.faults.table import ROW
 from tests.faults.wire import wire
+from tests.local import local_client
 from tests.stack import DESTINATION, WRITE_KEY, Stack, message_id, wait_until
+from tests.waiting import patient
 
 LIMIT: Final = 400.0  # calls per second that the sandbox allows and the lane knows
 EVENTS_PER_S: Final = 60
@@ -32,7 +32,7 @@ _BATCH: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one fault did."""
+    """What one fault did, with the columns of tests/faults/table.py."""
 
     fault: str
     accepted: int
@@ -61,7 +61,7 @@ class Tracker(threading.Thread):
         self._stopping, self._paused = threading.Event(), threading.Event()
 
     def run(self) -> None:
-        with httpx.Client(auth=(WRITE_KEY, ""), timeout=10, trust_env=False) as http:
+        with local_client(auth=(WRITE_KEY, ""), timeout=patient(10)) as http:
             while not self._stopping.is_set():
                 started = time.monotonic()
                 if not self._paused.is_set():
@@ -98,37 +98,22 @@ class Tracker(threading.Thread):
         self.join()
 
 
-@pytest.fixture(scope="module")
-def results(request: pytest.FixtureRequest) -> Iterator[list[Result]]:
-    """Collects the rows, and prints them as one table in the end."""
-    found: list[Result] = []
-    began = time.monotonic()
-    yield found
-    headings = ("accepted", "delivered", "dead letters", "lost", "twice", "at most", "429", "resumed after")
-    table = Table("fault", *(Column(heading, justify="right") for heading in headings), box=MARKDOWN)
-    for result in found:
-        table.add_row(*result.cells())
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        console = Console(width=140)
-        console.print("\n", table)
-        console.print(f"{len(found)} faults in {time.monotonic() - began:.0f} s")
-
-
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", MATRIX, ids=lambda fault: fault.name)
-def test_nothing_accepted_is_lost(fault: Fault, tmp_path: Path, results: list[Result]) -> None:
-    result = run(fault, tmp_path, random.Random(fault.name))
-    results.append(result)
+def test_nothing_accepted_is_lost(
+    fault: Fault, tmp_path: Path, redis_binary: RedisBinary, record_property: Callable[[str, object], None]
+) -> None:
+    result = run(fault, tmp_path, redis_binary, random.Random(fault.name))
+    record_property(ROW, result.cells())
 
     assert result.accepted > 0
     assert result.lost == 0
     assert result.duplicates <= result.at_most
     assert fault.dead == (result.dead > 0)
-    assert result.resumed_s < fault.resumes_within_s
     assert fault.may_throttle or result.throttled == 0
 
 
-def run(fault: Fault, folder: Path, chance: random.Random) -> Result:
+def run(fault: Fault, folder: Path, redis: RedisBinary, chance: random.Random) -> Result:
     """One fault under load, to the end of everything that was accepted."""
     usual = {"limits": {PATH: LIMIT}, "latency": {"*": {"kind": "fixed", "ms": 10}}}
     config = SandboxConfig.model_validate({**usual, **fault.sandbox})
@@ -141,7 +126,7 @@ def run(fault: Fault, folder: Path, chance: random.Random) -> Result:
         environment = {"GATEWAY_CONCURRENCY": str(CONCURRENCY), **fault.environment}
         limits = {"custom-event": LIMIT}
         stack = Stack(
-            folder, find_redis(), sandbox, limits=limits, environment=environment, fsync=fault.fsync, attentive_url=url
+            folder, redis, sandbox, limits=limits, environment=environment, fsync=fault.fsync, attentive_url=url
         )
         cleanup.push(stack)
         if "redis" in fault.wires:
@@ -170,7 +155,7 @@ def _under_load(fault: Fault, scene: Scene) -> Result:
         fault.heal(scene)
         healed, seen = time.monotonic(), scene.arrived()
         tracker.resume()
-        wait_until(lambda: scene.arrived() > seen, "calls arrive again", 60)
+        wait_until(lambda: scene.arrived() > seen, "calls arrive again", fault.resumes_within_s)
         resumed_s = time.monotonic() - healed
         time.sleep(0.5)  # some more load behind the fault
     finally:
@@ -197,7 +182,7 @@ def _arrived(scene: Scene) -> Counter[str]:
 def _buried(scene: Scene) -> Counter[str]:
     with scene.redis() as client:
         stored: list[Any] = client.xrange(DestinationKeys(DESTINATION).dead)
-    return Counter(orjson.loads(fields[b"d"])["message_id"] for _, fields in stored)
+    return Counter(read_dead_letter(DESTINATION, id_, fields[b"d"]).message_id for id_, fields in stored)
 
 
 def _ended(scene: Scene, accepted: set[str]) -> bool:

@@ -1,5 +1,9 @@
-"""A stop is over within 10 s, whatever is under way; who waited gets an answer, and what was accepted is delivered."""
+"""A stop does not wait for what may never end; who waited gets an answer, and what was accepted is delivered.
 
+`Stack.stop` fails for a process that needs more than 10 s, times the patience of the tests, or does not end with 0.
+"""
+
+import contextlib
 import json
 import signal
 import socket
@@ -7,18 +11,18 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+import httpx
 import pytest
 
-from app.embedded import find_redis
+from app.embedded import RedisBinary
 from tests.stack import Stack, message_id, stack, wait_until
 
-LONGEST_S = 10
 PATH = "/v1/events/custom"
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with stack(tmp_path_factory.mktemp("shutdown"), find_redis()) as running:
+def running(redis_binary: RedisBinary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with stack(tmp_path_factory.mktemp("shutdown"), redis_binary, fsync="always") as running:
         yield running
 
 
@@ -47,7 +51,12 @@ def an_idle_connection(gateway: Stack) -> Iterator[None]:
 def a_redis_that_hangs(gateway: Stack) -> Iterator[None]:
     """It keeps its connections and answers nothing, with a request and a claim on their way."""
     gateway.processes["redis"].send_signal(signal.SIGSTOP)
-    waiting = threading.Thread(target=lambda: gateway.post("/v1/track", track()))
+
+    def ask() -> None:
+        with contextlib.suppress(httpx.HTTPError):  # the gateway may stop before it has the request
+            gateway.post("/v1/track", track())
+
+    waiting = threading.Thread(target=ask)
     waiting.start()
     try:
         yield
@@ -69,9 +78,9 @@ def a_redis_that_is_gone(gateway: Stack) -> Iterator[None]:
 def an_attentive_that_hangs(gateway: Stack) -> Iterator[None]:
     """Calls are under way, and no answer comes while the worker could wait for it."""
     gateway.fault(kind="hang", path=PATH)
-    assert gateway.post("/v1/track", track()).status_code == 200
-    wait_until(lambda: gateway.struck() > 0, "a call is under way")
     try:
+        assert gateway.post("/v1/track", track()).status_code == 200
+        wait_until(lambda: gateway.struck() > 0, "a call is under way")
         yield
     finally:
         gateway.heal()
@@ -83,7 +92,7 @@ Meanwhile = Callable[[Stack], AbstractContextManager[None]]
 @pytest.mark.parametrize("meanwhile", [half_a_request, an_idle_connection, a_redis_that_hangs])
 def test_of_the_gateway(running: Stack, meanwhile: Meanwhile) -> None:
     with meanwhile(running):
-        assert running.stop("gateway") < LONGEST_S
+        running.stop("gateway")
     running.start("gateway")
     assert running.post("/v1/track", track()).status_code == 200
 
@@ -91,7 +100,7 @@ def test_of_the_gateway(running: Stack, meanwhile: Meanwhile) -> None:
 @pytest.mark.parametrize("meanwhile", [an_attentive_that_hangs, a_redis_that_hangs, a_redis_that_is_gone])
 def test_of_the_worker(running: Stack, meanwhile: Meanwhile) -> None:
     with meanwhile(running):
-        assert running.stop("worker") < LONGEST_S
+        running.stop("worker")
     running.start("worker")
     event = track()
     assert running.post("/v1/track", event).status_code == 200

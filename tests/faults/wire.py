@@ -7,6 +7,8 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.waiting import patient
+
 
 class Wire:
     """Passes bytes on, `delay_s` late in each direction."""
@@ -32,7 +34,7 @@ class Wire:
         self._do(self._listen())
 
     def _do(self, what: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(what, self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(what, self._loop).result(patient(5))
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)

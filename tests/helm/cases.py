@@ -86,6 +86,9 @@ CASES: Final[dict[str, Json]] = {
         }
     },
     "trial": {"values": {"redis": {"trial": {"enabled": True}}, "secrets": {"values": ONE_ACCOUNT}}},
+    "trial with Valkey": {
+        "values": {"redis": {"trial": {"enabled": True, "engine": "valkey"}}, "secrets": {"values": ONE_ACCOUNT}}
+    },
     "trial without a volume": {"values": {"redis": {"trial": {"enabled": True, "persistence": {"enabled": False}}}}},
     "ingress": {
         "release": "shop",
@@ -118,6 +121,42 @@ CASES: Final[dict[str, Json]] = {
             }
         }
     },
+    "console": {"values": {"console": {"enabled": True}}},
+    "syncs": {"values": {"config": CONFIG, "syncs": {"enabled": True}, "networkPolicy": {"enabled": True}}},
+    "syncs with a claim of their own": {
+        "values": {
+            "existingConfigMap": "our-config",
+            "syncs": {
+                "enabled": True,
+                "persistence": {"existingClaim": "rows"},
+                "extraEnv": [{"name": "DB", "value": "x"}],
+            },
+        }
+    },
+    "syncs with their state in S3": {
+        "values": {
+            "config": CONFIG,
+            "syncs": {"enabled": True, "stateUrl": "s3://northpeak/syncs"},
+            "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/syncs"}},
+        }
+    },
+    "console behind an ingress": {
+        "values": {
+            "console": {
+                "enabled": True,
+                "replicas": 2,
+                "podDisruptionBudget": {"enabled": True},
+                "ingress": {
+                    "enabled": True,
+                    "className": "nginx",
+                    "hosts": ["console.example.com"],
+                    "tls": [{"secretName": "console-tls", "hosts": ["console.example.com"]}],
+                    "annotations": {"nginx.ingress.kubernetes.io/proxy-buffering": "off"},
+                },
+            },
+            "networkPolicy": {"enabled": True},
+        }
+    },
     "keda": {"namespace": "marketing", "values": worker_scaling(kind="keda", maxReplicas=25)},
     "keda by prometheus": {
         "namespace": "marketing",
@@ -147,7 +186,11 @@ CASES: Final[dict[str, Json]] = {
         "namespace": "marketing",
         "values": {
             "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
-            "prometheusRule": {"enabled": True, "runbook": "https://wiki.example/operations", "backlogMinutes": 5},
+            "prometheusRule": {
+                "enabled": True,
+                "runbook": "https://wiki.example/alerts",
+                "rules": {"backlog_old": {"warning": 300}, "refusals": {"enabled": False}},
+            },
             "dashboard": {"enabled": True, "annotations": {"grafana_folder": "Marketing"}},
         },
     },
@@ -184,6 +227,7 @@ CASES: Final[dict[str, Json]] = {
                 }
                 for part in ("gateway", "worker")
             },
+            "console": {"enabled": True, "ingress": {"enabled": True, "hosts": ["console.example.com"]}},
             "redis": {"trial": {"enabled": True, "nodeSelector": {"disk": "ssd"}}},
             "ingress": {"enabled": True, "hosts": ["gateway.example.com"]},
             "httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]},

@@ -29,7 +29,7 @@ import yaml
 Json = dict[str, Any]
 
 BUILT_IN: Final = {
-    "v1": ("ConfigMap", "Pod", "Secret", "Service", "ServiceAccount"),
+    "v1": ("ConfigMap", "PersistentVolumeClaim", "Pod", "Secret", "Service", "ServiceAccount"),
     "apps/v1": ("Deployment", "StatefulSet"),
     "autoscaling/v2": ("HorizontalPodAutoscaler",),
     "networking.k8s.io/v1": ("Ingress", "NetworkPolicy"),

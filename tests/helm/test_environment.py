@@ -8,13 +8,18 @@ from pydantic import SecretStr
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.commands.settings import environment_name
-from app.settings import SECRET_VARIABLES, Settings, load_settings
+from app.settings import Settings, load_settings
 from helm.generate import SET_BY_THE_CHART, chart_settings
 from tests.helm.cases import CONFIG, CONFIG_TEXT, ONE_ACCOUNT, SECRET
 from tests.helm.conftest import Render
 from tests.helm.release import Release
 
-TEXTS: Final = {"base_url": "https://api.example.com", "default_region": "GB"}  # fields that are any text
+TEXTS: Final = {  # fields that are any text
+    "base_url": "https://api.example.com",
+    "default_region": "GB",
+    "sandbox_url": "http://127.0.0.1:8090",
+    "traces_endpoint": "http://collector.example:4318/v1/traces",
+}
 COMPONENTS: Final = ("gateway", "worker")
 
 
@@ -67,6 +72,7 @@ def test_every_setting_has_a_value_that_reaches_its_variable(
         "listenAddress": "::",
         "gateway": {"port": 9090},
         "worker": {"port": 9091},
+        "console": {"port": 9093},
     }
     rendered = render(values)
     rendered.objects.append({"kind": "ConfigMap", "metadata": {"name": "our-config"}, "data": {}})
@@ -80,6 +86,14 @@ def test_every_setting_has_a_value_that_reaches_its_variable(
         "worker_host": "::",
         "port": 9090,
         "worker_port": 9091,
+        "admin_host": "::",
+        "admin_port": 8082,
+        "console_host": "::",
+        "console_port": 9093,
+        "console_password": None,  # secrets that only the console reads
+        "console_token": None,
+        "traces_headers": None,  # a key of the Secret, where the collector wants any
+        "sync_state": "data/syncs",  # which only the pod of the syncs has
     }
     assert expected.keys() == Settings.model_fields.keys()
     assert {name: getattr(read, name) for name in expected} == expected
@@ -124,7 +138,15 @@ def test_as_files_no_secret_is_in_a_variable(release: Render, tmp_path: Path) ->
     for component in COMPONENTS:
         variables = release("secret as files").environment(component, tmp_path)
         assert not set(variables.values()) & set(ONE_ACCOUNT.values())
-        assert {f"{name}_FILE" for name in SECRET_VARIABLES} <= variables.keys()
+        assert {f"{name}_FILE" for name in ONE_ACCOUNT} <= variables.keys()
+
+
+def test_as_files_the_consoles_password_is_for_the_console_alone(render: Render, tmp_path: Path) -> None:
+    secrets = {"values": {**ONE_ACCOUNT, "GATEWAY_CONSOLE_PASSWORD": "a-password"}, "asEnvironment": False}
+    rendered = render({"secrets": secrets, "console": {"enabled": True}})
+    variables = {component: rendered.environment(component, tmp_path) for component in (*COMPONENTS, "console")}
+    told = [component for component, given in variables.items() if "GATEWAY_CONSOLE_PASSWORD_FILE" in given]
+    assert told == ["console"]
 
 
 def test_the_trial_redis_is_the_one_that_is_used(
@@ -141,6 +163,20 @@ def test_the_trial_redis_is_the_one_that_is_used(
     assert pairs["--appendfsync"] == "always"
     assert pairs["--maxmemory-policy"] == "noeviction"
     assert pairs["--maxmemory"] == "512mb"
+
+
+@pytest.mark.parametrize(
+    ("name", "engine", "image"),
+    [
+        pytest.param("trial", "redis", "redis:8-alpine", id="Redis by default"),
+        pytest.param("trial with Valkey", "valkey", "valkey/valkey:9-alpine", id="or Valkey"),
+    ],
+)
+def test_the_trial_runs_the_engine_that_is_chosen(release: Render, name: str, engine: str, image: str) -> None:
+    container = release(name).one("StatefulSet")["spec"]["template"]["spec"]["containers"][0]
+    assert (container["image"], container["command"]) == (image, [f"{engine}-server"])
+    for probe in ("startupProbe", "readinessProbe"):
+        assert container[probe]["exec"]["command"][-1] == f"{engine}-cli ping | grep -q PONG"
 
 
 @pytest.mark.parametrize(

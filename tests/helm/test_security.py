@@ -8,7 +8,7 @@ from tests.helm.cases import CASES
 from tests.helm.conftest import Render
 from tests.helm.release import Json, Release, component_of, containers, selects
 
-OURS: Final = ("gateway", "worker", "redis", "post-event")
+OURS: Final = ("gateway", "worker", "console", "syncs", "redis", "post-event")
 
 every_case = pytest.mark.parametrize("name", CASES)
 
@@ -83,15 +83,22 @@ class TestWithANetworkPolicy:
         assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(v4["except"])
         assert "fc00::/7" in v6["except"]
 
-    @pytest.mark.parametrize(("component", "port"), [("gateway", "http"), ("worker", "health")])
-    def test_pods_are_called_on_one_port(self, release: Render, component: str, port: str) -> None:
-        (rule,) = release("network policy").one("NetworkPolicy", component)["spec"]["ingress"]
-        assert rule["ports"] == [{"port": port, "protocol": "TCP"}]
+    @pytest.mark.parametrize(("component", "ports"), [("gateway", ["http", "admin"]), ("worker", ["health"])])
+    def test_pods_are_called_on_their_ports_alone(self, release: Render, component: str, ports: list[str]) -> None:
+        rules = release("network policy").one("NetworkPolicy", component)["spec"]["ingress"]
+        assert [rule["ports"] for rule in rules] == [[{"port": port, "protocol": "TCP"}] for port in ports]
+        assert all(rule["from"] for rule in rules)
+
+    def test_the_console_is_called_on_its_port_and_reaches_redis_and_the_internet(self, release: Render) -> None:
+        rendered = release("console behind an ingress")
+        (rule,) = rendered.one("NetworkPolicy", "console")["spec"]["ingress"]
+        assert rule["ports"] == [{"port": "console", "protocol": "TCP"}]
         assert rule["from"]
+        assert egress(rendered, "console").keys() == {(53,), (6379,), (443,)}
 
     def test_a_helm_test_reaches_the_gateways_whoever_else_may(self, release: Render) -> None:
         rendered = release("network policy")
-        (rule,) = rendered.one("NetworkPolicy", "gateway")["spec"]["ingress"]
+        rule, _ = rendered.one("NetworkPolicy", "gateway")["spec"]["ingress"]
         (pod,) = [each for each in rendered.all("Pod") if component_of(each) == "test"]
         assert [
             peer for peer in rule["from"] if "podSelector" in peer and selects(peer["podSelector"]["matchLabels"], pod)
@@ -103,12 +110,19 @@ class TestWithANetworkPolicy:
             ((peer,),) = [to for ports, to in egress(rendered, component).items() if ports == (6379,)]
             assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "redis"
 
-    @pytest.mark.parametrize("name", ["trial", "network policy and trial"])
-    def test_the_trial_redis_is_for_our_pods_alone_always(self, release: Render, name: str) -> None:
+    @pytest.mark.parametrize(
+        ("name", "ours"),
+        [
+            ("trial", ["gateway", "worker"]),
+            ("network policy and trial", ["gateway", "worker"]),
+            ("everything", ["gateway", "worker", "console"]),
+        ],
+    )
+    def test_the_trial_redis_is_for_our_pods_alone_always(self, release: Render, name: str, ours: list[str]) -> None:
         policy = release(name).one("NetworkPolicy", "redis")["spec"]
         (rule,) = policy["ingress"]
         callers: list[Json] = [peer["podSelector"]["matchLabels"] for peer in rule["from"]]
-        assert [caller["app.kubernetes.io/component"] for caller in callers] == ["gateway", "worker"]
+        assert [caller["app.kubernetes.io/component"] for caller in callers] == ours
         assert "egress" not in policy
 
 

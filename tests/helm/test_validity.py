@@ -56,7 +56,7 @@ def test_every_object_says_what_it_belongs_to(release: Render, name: str) -> Non
         assert labels["app.kubernetes.io/instance"] == case.get("release", "attentive-gateway")
         assert labels["app.kubernetes.io/name"] == "attentive-gateway"
         assert namespace == case.get("namespace", "default")
-        assert component_of(each) in ("", "gateway", "worker", "redis", "test")
+        assert component_of(each) in ("", "gateway", "admin", "worker", "console", "syncs", "redis", "test")
 
 
 def test_labels_and_annotations_that_were_asked_for_are_there(release: Render) -> None:

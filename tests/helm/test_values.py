@@ -90,19 +90,33 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"config": "destinations: {acme: {api_token: s3cret}}\nsources: {web: {write_key_env: WEB}}"},
         "config.destinations.acme.api_token: a secret must not stand here",
     ),
-    "two configs": ({"config": CONFIG, "existingConfigMap": "other"}, "two ways to say the same"),
+    "a state of syncs in a store that cannot compare": (
+        {"config": CONFIG, "syncs": {"enabled": True, "stateUrl": "gs://northpeak/syncs"}},
+        "syncs.stateUrl: must begin with s3://",
+    ),
+    "a state of syncs in two places": (
+        {
+            "config": CONFIG,
+            "syncs": {"enabled": True, "stateUrl": "s3://northpeak/syncs", "persistence": {"existingClaim": "rows"}},
+        },
+        "syncs.persistence.existingClaim: the state is either on a volume or at syncs.stateUrl",
+    ),
+    "two configs": ({"config": CONFIG, "existingConfigMap": "other"}, "exclude each other"),
     "a secret that does not say where Redis is": (
         {"secrets": {"values": {"GATEWAY_WRITE_KEY": "x"}}},
-        "secrets.values.GATEWAY_REDIS_URL: say where Redis is, or set redis.trial.enabled",
+        "secrets.values.GATEWAY_REDIS_URL: give the address of Redis, or set redis.trial.enabled",
     ),
-    "two ways to make the secret": ({"secrets": TWO_WAYS}, "two ways to make the same Secret"),
+    "two ways to make the secret": (
+        {"secrets": TWO_WAYS},
+        "secrets.values and secrets.externalSecret exclude each other",
+    ),
     "a key that is no variable": (
         {"secrets": {"values": ONE_ACCOUNT | {"write-key": "x"}}},
         "secrets.values.write-key: a key is a variable",
     ),
     "an external secret from nowhere": (
         {"secrets": {"externalSecret": {"enabled": True, "dataFrom": [{}]}}},
-        "secrets.externalSecret.storeRef: say which store",
+        "secrets.externalSecret.storeRef: name the store",
     ),
     "an external secret of nothing": (
         {"secrets": {"externalSecret": {"enabled": True, "storeRef": STORE}}},
@@ -124,8 +138,12 @@ def test_bad_values_are_refused_with_a_sentence_that_names_them(errors: dict[str
 
 
 ROOT: Final = CHART.parent.parent
-PAGES: Final = [ROOT / "README.md", ROOT / "docs" / "operations.md", CHART / "README.md"]
 SET: Final = re.compile(r"--set ([\w.]+)=(\S*)")
+PAGES: Final = [
+    page
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), CHART / "README.md")
+    if SET.search(page.read_text(encoding="utf-8"))
+]
 
 
 def given(page: Path) -> dict[str, Any]:
@@ -196,6 +214,6 @@ class TestTheNotes:
 
 def test_the_image_is_the_charts_own_version_unless_another_is_named(render: Render, release: Render) -> None:
     assert release("default").container("gateway")["image"] == f"attentive-gateway:{__version__}"
-    rendered = render({"image": {"tag": "edge"}, "gateway": {"imageTag": "old"}})
+    rendered = render({"image": {"tag": "edge"}})
     assert rendered.container("worker")["image"] == "attentive-gateway:edge"
-    assert rendered.container("gateway")["image"] == "attentive-gateway:old"
+    assert rendered.container("gateway")["image"] == "attentive-gateway:edge"

@@ -4,19 +4,16 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-import yaml
 
-from app.ingest.auth import WriteKeys
-from app.server import STOP_WITHIN_S
-from tests.fakes import pages
+from app.process import STOP_WITHIN_S
+from tests.documents import read_yaml
+from tests.fakes import described_api
 from tests.helm.cases import CASES
 from tests.helm.conftest import Render
 from tests.helm.release import Json, Release, component_of, selects
 from workers.worker import FINISH_WITHIN
 
-OPENAPI: Final[Json] = yaml.safe_load(
-    (Path(__file__).parents[2] / "openapi" / "gateway.yaml").read_text(encoding="utf-8")
-)
+OPENAPI: Final[Json] = read_yaml(Path(__file__).parents[2] / "openapi" / "gateway.yaml")
 LONGEST_STOP_S: Final = 10
 
 every_case = pytest.mark.parametrize("name", CASES)
@@ -50,7 +47,7 @@ def test_every_selector_finds_the_pods_of_one_workload(release: Render, name: st
 
 @every_case
 def test_a_probe_asks_a_page_that_the_app_has_at_a_port_that_it_listens_on(release: Render, name: str) -> None:
-    served = pages(WriteKeys({})).openapi()["paths"]
+    served = described_api().openapi()["paths"]
     for component, variable in (("gateway", "GATEWAY_PORT"), ("worker", "GATEWAY_WORKER_PORT")):
         container = release(name).container(component)
         listens_on = next(int(each["value"]) for each in container["env"] if each["name"] == variable)
@@ -64,6 +61,18 @@ def test_a_probe_asks_a_page_that_the_app_has_at_a_port_that_it_listens_on(relea
         assert asked == {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
 
 
+def test_the_console_is_a_deployment_of_its_own_that_its_ingress_leads_to(release: Render) -> None:
+    assert [each for each in release("default").everything if component_of(each) == "console"] == []
+    rendered = release("console behind an ingress")
+    container = rendered.container("console")
+    assert container["args"] == ["console"]
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "console"}
+    service = rendered.one("Service", "console")
+    (rule,) = rendered.one("Ingress", "console")["spec"]["rules"]
+    backend = rule["http"]["paths"][0]["backend"]["service"]
+    assert backend == {"name": service["metadata"]["name"], "port": {"name": service["spec"]["ports"][0]["name"]}}
+
+
 @every_case
 def test_ingress_and_route_lead_to_the_gateways(release: Render, name: str) -> None:
     rendered = release(name)
@@ -71,6 +80,7 @@ def test_ingress_and_route_lead_to_the_gateways(release: Render, name: str) -> N
     backends = [
         (path["backend"]["service"]["name"], path["backend"]["service"]["port"]["name"])
         for each in rendered.all("Ingress")
+        if component_of(each) == "gateway"
         for rule in each["spec"]["rules"]
         for path in rule["http"]["paths"]
     ]
@@ -157,7 +167,7 @@ class TestScaling:
     def test_keda_asks_a_page_of_the_gateway_for_a_figure_that_it_has(self, release: Render) -> None:
         rendered = release("keda")
         (trigger,) = rendered.one("ScaledObject")["spec"]["triggers"]
-        service = rendered.one("Service", "gateway")
+        service = rendered.one("Service", "admin")
         host, _, path = trigger["metadata"]["url"].removeprefix("http://").partition("/")
         assert host == f"{service['metadata']['name']}.marketing.svc:{service['spec']['ports'][0]['port']}"
         assert OPENAPI["paths"]["/" + path]["get"]["operationId"] == "scaling"
@@ -169,7 +179,7 @@ class TestScaling:
         query = trigger["metadata"]["query"]
         assert query.startswith("sum(max by (destination) (gateway_sendable_work_seconds{")
         assert 'namespace="marketing"' in query
-        assert 'service=~"attentive-gateway(-worker)?"' in query
+        assert 'service=~"attentive-gateway-(admin|worker)"' in query
         assert trigger["metadata"]["threshold"] == "8"
 
     @pytest.mark.parametrize(
@@ -207,8 +217,37 @@ class TestMonitoring:
     def test_an_alert_speaks_of_this_release_alone_and_tells_where_to_read_on(self, release: Render) -> None:
         (group,) = release("monitoring").one("PrometheusRule")["spec"]["groups"]
         for rule in group["rules"]:
-            assert 'namespace="marketing",service=~"attentive-gateway(-worker)?"' in rule["expr"]
+            assert 'namespace="marketing",service=~"attentive-gateway-(admin|worker)"' in rule["expr"]
             assert rule["labels"]["severity"] in ("warning", "critical")
             assert rule["annotations"]["summary"]
-            assert rule["annotations"]["runbook_url"] == f"https://wiki.example/operations#{rule['alert'].lower()}"
-        assert any("> 300" in rule["expr"] for rule in group["rules"]), "5 minutes of backlog"
+            assert rule["annotations"]["runbook_url"] == f"https://wiki.example/alerts#{rule['alert'].lower()}"
+        assert any(rule["expr"].endswith("> 300") for rule in group["rules"]), "5 minutes of backlog"
+        assert not any(rule["alert"] == "AttentiveGatewayRefusals" for rule in group["rules"])
+
+
+def test_the_syncs_keep_their_state_on_a_volume_that_outlives_the_release(release: Render) -> None:
+    assert [each for each in release("default").everything if component_of(each) == "syncs"] == []
+    rendered = release("syncs")
+    container = rendered.container("syncs")
+    assert container["args"] == ["sync", "schedule"]
+    (state,) = [each["value"] for each in container["env"] if each["name"] == "GATEWAY_SYNC_STATE"]
+    (mount,) = [each for each in container["volumeMounts"] if state.startswith(each["mountPath"])]
+    pod = rendered.one("Deployment", "syncs")["spec"]["template"]["spec"]
+    (volume,) = [each for each in pod["volumes"] if each["name"] == mount["name"]]
+    claim = rendered.one("PersistentVolumeClaim", "syncs")
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    own = release("syncs with a claim of their own")
+    assert own.all("PersistentVolumeClaim") == []
+
+
+def test_a_state_in_s3_needs_no_volume(release: Render) -> None:
+    rendered = release("syncs with their state in S3")
+    assert rendered.all("PersistentVolumeClaim") == []
+    container = rendered.container("syncs")
+    (state,) = [each["value"] for each in container["env"] if each["name"] == "GATEWAY_SYNC_STATE"]
+    assert state == "s3://northpeak/syncs"
+    volumes = rendered.one("Deployment", "syncs")["spec"]["template"]["spec"]["volumes"]
+    assert {each["name"] for each in volumes} == {each["name"] for each in container["volumeMounts"]}
+    (copies,) = [each["name"] for each in container["volumeMounts"] if each["mountPath"] == "/tmp"]
+    assert {"name": copies, "emptyDir": {}} in volumes, "a run works on a copy of its state"

@@ -1,4 +1,4 @@
-"""The Dockerfile, read: its stages and what each instruction says."""
+"""The Dockerfile, parsed: its stages and instructions."""
 
 import json
 import re

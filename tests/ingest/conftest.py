@@ -1,4 +1,4 @@
-"""A door for each test, and what it logs."""
+"""An intake for each test, and what it logs."""
 
 from collections.abc import AsyncIterator, Iterator, MutableMapping
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 import structlog
 
-from tests.fakes import Door, open_door
+from tests.fakes import Harness, open_intake
 
 
 @pytest.fixture
-async def door() -> AsyncIterator[Door]:
-    door = open_door()
-    async with door.http:
-        yield door
+async def intake() -> AsyncIterator[Harness]:
+    intake = open_intake()
+    async with intake.http:
+        yield intake
 
 
 @pytest.fixture(autouse=True)

@@ -1,17 +1,18 @@
-"""Back-pressure at the door: who is put off, by which answer, and for how long."""
+"""Back-pressure at the intake: who is put off, by which answer, and for how long."""
 
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pytest
 
+from app.delivery.backlog import SourceBacklog
 from app.delivery.pressure import BacklogSize, Pressure
 from app.ingest.admission import Admission, Ceilings, RateLimit
 from app.ingest.auth import Sender
 from app.ingest.refusal import Refused
 from app.pipeline import Plan
 from tests.builders import track
-from tests.fakes import OTHER_KEY, UNBOUNDED, WRITE_KEY, assert_refused, open_door
+from tests.fakes import OTHER_KEY, UNBOUNDED, WRITE_KEY, assert_refused, open_intake
 
 
 @dataclass
@@ -128,6 +129,44 @@ def test_a_request_is_put_off(pressure: Pressure, expected: tuple[int, str, int]
     assert limit.take(2) == 0, "what is put off for another reason is not counted against the rate"
 
 
+def sizes(deliveries: int, size: int, **sources: tuple[int, int]) -> Pressure:
+    """What waits for `acme`, in all and of some sources, in calls and bytes."""
+    by_source = {source: SourceBacklog(*own) for source, own in sources.items()}
+    return Pressure({"acme": BacklogSize(deliveries, size, by_source)}, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("pressure", "source", "put_off"),
+    [
+        pytest.param(sizes(75, 0, page=(75, 0)), "page", False, id="three quarters of the calls"),
+        pytest.param(sizes(76, 0, page=(76, 0)), "page", True, id="more than three quarters of the calls"),
+        pytest.param(sizes(76, 0, page=(76, 0)), "shop", False, id="a quarter is left to the others"),
+        pytest.param(sizes(99, 0, page=(89, 0), shop=(2, 0)), "shop", False, id="a source with little, to the last"),
+        pytest.param(sizes(90, 0, page=(45, 0), app=(45, 0)), "app", True, id="two that flood, each"),
+        pytest.param(sizes(10, 3800, page=(5, 3800)), "page", True, id="more than three quarters of the bytes"),
+        pytest.param(sizes(10, 3800, page=(5, 3800)), "shop", False, id="not those of another source"),
+        pytest.param(sizes(10, 0, page=(10**6, 10**9)), "page", False, id="what was counted wrong holds up nothing"),
+    ],
+)
+def test_a_source_has_its_share_of_the_backlog(pressure: Pressure, source: str, put_off: bool) -> None:
+    admission = Admission(CEILINGS, lambda: pressure)
+    admission.check("acme", None, 1, source=source, alone=True)
+    if not put_off:
+        admission.check("acme", None, 1, source=source, alone=False)
+        return
+    with pytest.raises(Refused) as refusal:
+        admission.check("acme", None, 1, source=source, alone=False)
+    assert (refusal.value.status, refusal.value.code) == (429, "source_backlog_full")
+
+
+def test_a_page_stops_filling_redis_before_a_server_does() -> None:
+    admission = Admission(CEILINGS, lambda: Pressure(memory_share=0.85))
+    admission.check("acme", None, 1, source="shop")
+    with pytest.raises(Refused) as refusal:
+        admission.check("acme", None, 1, source="page", public=True)
+    assert refusal.value.code == "redis_full"
+
+
 @pytest.mark.parametrize(
     ("per_second", "events", "expected"),
     [
@@ -158,18 +197,18 @@ class TestAtTheDoor:
             WRITE_KEY: Sender("shop", "acme", Plan(), limit=RateLimit(2, clock=clock)),
             OTHER_KEY: Sender("app", "acme", Plan()),
         }
-        door = open_door(senders=senders)
-        async with door.http:
+        intake = open_intake(senders=senders)
+        async with intake.http:
             batch: dict[str, Any] = {"batch": [track("x", timestamp=None)] * 4}
-            assert (await door.post("/v1/batch", batch)).status_code == 200
-            answer = await door.post("/v1/track", track("x", timestamp=None))
+            assert (await intake.post("/v1/batch", batch)).status_code == 200
+            answer = await intake.post("/v1/track", track("x", timestamp=None))
             assert_refused(answer, 429, "rate_limited")
             assert answer.headers["retry-after"] == "1"
-            assert (await door.post("/v1/batch", batch, key=OTHER_KEY)).status_code == 200
+            assert (await intake.post("/v1/batch", batch, key=OTHER_KEY)).status_code == 200
             clock.now += 1
-            assert (await door.post("/v1/track", track("x", timestamp=None))).status_code == 200
-        assert len(door.outbox.arrivals) == 9
-        assert door.count("gateway_refused_total", code="rate_limited") == 1
+            assert (await intake.post("/v1/track", track("x", timestamp=None))).status_code == 200
+        assert len(intake.outbox.arrivals) == 9
+        assert intake.count("gateway_refused_total", code="rate_limited") == 1
 
     @pytest.mark.parametrize(
         ("pressure", "status", "code"),
@@ -179,16 +218,16 @@ class TestAtTheDoor:
         ],
     )
     async def test_no_event_is_kept_under(self, pressure: Pressure, status: int, code: str) -> None:
-        door = open_door(admission=Admission(CEILINGS, lambda: pressure))
-        async with door.http:
-            answer = await door.post("/v1/track", track("x", timestamp=None))
+        intake = open_intake(admission=Admission(CEILINGS, lambda: pressure))
+        async with intake.http:
+            answer = await intake.post("/v1/track", track("x", timestamp=None))
         assert_refused(answer, status, code)
         assert answer.headers["retry-after"].isdecimal()
         assert int(answer.headers["retry-after"]) >= 1
-        assert door.outbox.arrivals == []
-        assert door.count("gateway_http_requests_total", path="/v1/track", status=str(status)) == 1
+        assert intake.outbox.arrivals == []
+        assert intake.count("gateway_http_requests_total", path="/v1/track", status=str(status)) == 1
 
     async def test_strangers_learn_nothing_of_it(self) -> None:
-        door = open_door(admission=Admission(CEILINGS, lambda: Pressure(memory_share=1.0)))
-        async with door.http:
-            assert_refused(await door.post("/v1/track", track("x"), key="nobody"), 401, "unknown_source")
+        intake = open_intake(admission=Admission(CEILINGS, lambda: Pressure(memory_share=1.0)))
+        async with intake.http:
+            assert_refused(await intake.post("/v1/track", track("x"), key="nobody"), 401, "unknown_source")

@@ -1,11 +1,13 @@
-"""What one decided event becomes: its journal record names nobody, its dead letter is whole."""
+"""What one decided event becomes: its journal record is masked, its dead letter is complete."""
 
 from typing import Any, Final
 
 import orjson
 import pytest
 
-from app.ingest.arrivals import arrival_of
+from app.delivery.delivery import in_full
+from app.ingest.arrivals import outbox_event_of
+from app.pipeline import Plan
 from tests.builders import EMAIL, NOW, PHONE, Raw, decided, identify, parsed, track
 
 NOBODY: Final = [
@@ -22,7 +24,7 @@ NOBODY: Final = [
 
 
 def record_of(raw: Raw) -> dict[str, Any]:
-    arrival = arrival_of(parsed(raw), decided(raw), original=orjson.dumps(raw), source="shop", received_at=NOW)
+    arrival = outbox_event_of(parsed(raw), decided(raw), original=orjson.dumps(raw), source="shop", received_at=NOW)
     record: dict[str, Any] = orjson.loads(arrival.record)
     return record
 
@@ -37,7 +39,7 @@ def test_the_record_names_nobody(raw: Raw) -> None:
 def test_the_record_says_enough_to_find_ones_own_event() -> None:
     raw = track("Coupon Entered", userId="customer-1042", context={"traits": {"email": EMAIL, "phone": PHONE}})
     record = record_of(raw)
-    assert len(record.pop("marks")) == 3
+    assert len(record.pop("search_hashes")) == 3
     assert record == {
         "source": "shop",
         "type": "track",
@@ -56,18 +58,34 @@ def test_the_record_of_a_drop_says_why() -> None:
 
 def test_a_dead_letter_keeps_the_whole_event() -> None:
     raw = track("Product Viewed", {"sku": "A", "price": "free"}, anything={"else": [1, None]})
-    arrival = arrival_of(parsed(raw), decided(raw), original=orjson.dumps(raw), source="shop", received_at=NOW)
+    arrival = outbox_event_of(parsed(raw), decided(raw), original=orjson.dumps(raw), source="shop", received_at=NOW)
     assert (arrival.ending, arrival.calls) == ("dead:unmappable", ())
     assert arrival.dead_letter is not None
-    letter = orjson.loads(arrival.dead_letter)
-    assert (letter["event"], letter["endpoint"], letter["body"]) == (raw, None, None)
-    assert letter["detail"] == "item_incomplete: properties.price"
+    dead_letter = orjson.loads(in_full(arrival.dead_letter).partition(b"\n")[2])
+    assert (dead_letter["event"], dead_letter["endpoint"], dead_letter["body"]) == (raw, None, None)
+    assert dead_letter["detail"] == "item_incomplete: properties.price"
 
 
 def test_the_key_tells_sources_apart_that_use_the_same_message_id() -> None:
     raw = track("x")
     event, decision, original = parsed(raw), decided(raw), orjson.dumps(raw)
     keys = {
-        arrival_of(event, decision, original=original, source=name, received_at=NOW).key for name in ("shop", "app")
+        outbox_event_of(event, decision, original=original, source=name, received_at=NOW).key
+        for name in ("shop", "app")
     }
     assert len(keys) == 2
+
+
+def test_an_erasure_leaves_nothing_of_the_person_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    masked: list[str] = []
+
+    def mask(text: str) -> str:
+        masked.append(text)
+        return "***"
+
+    monkeypatch.setattr("app.ingest.arrivals.mask_id", mask)
+    entered, plan = track("Coupon Entered", userId="customer-7"), Plan(erasures=True)
+    for raw in ({**entered, "type": "delete", "messageId": "d-1"}, entered):
+        decision, original = decided(raw, plan=plan), orjson.dumps(raw)
+        outbox_event_of(parsed(raw), decision, original=original, source="shop", received_at=NOW)
+    assert masked == ["customer-7", "customer-7"], "masked anew, because the answer is forgotten"

@@ -2,6 +2,7 @@
 
 import gzip
 import random
+import struct
 import tracemalloc
 import zlib
 from typing import Any, Final
@@ -14,7 +15,7 @@ from app.ingest.body import Disconnected, inflate, parse_json, read_body
 from app.ingest.refusal import Refused
 from tests import builders
 from tests.builders import Raw
-from tests.fakes import ORIGIN, Door
+from tests.fakes import ORIGIN, Harness
 
 MOST: Final = 1_048_576
 
@@ -29,15 +30,15 @@ def members(body: bytes, count: int) -> bytes:
     return b"".join(gzip.compress(body[start : start + step]) for start in range(0, len(body), step))
 
 
-def bomb(inflated_bytes: int) -> bytes:
-    """Zeros, made a thousand times smaller."""
-    squeeze = zlib.compressobj(9, wbits=31)
-    chunk, rest = bytes(1_048_576), inflated_bytes
-    parts = []
-    while rest > 0:
-        parts.append(squeeze.compress(chunk[: min(rest, len(chunk))]))
-        rest -= len(chunk)
-    return b"".join([*parts, squeeze.flush()])
+def bomb(times: int) -> bytes:
+    """So many times MOST zeros, made a thousand times smaller. After a full flush, all become the same bytes again."""
+    zeros, squeeze = bytes(MOST), zlib.compressobj(9, wbits=-15)
+    packed = squeeze.compress(zeros) + squeeze.flush(zlib.Z_FULL_FLUSH)
+    checksum = 0
+    for _ in range(times):
+        checksum = zlib.crc32(zeros, checksum)
+    end = squeeze.flush() + struct.pack("<II", checksum, times * MOST)
+    return gzip.compress(b"")[:10] + packed * times + end
 
 
 class TestOverHttp:
@@ -51,9 +52,9 @@ class TestOverHttp:
             pytest.param("gzip", members(orjson.dumps(event()), 2), id="gzip in two members"),
         ],
     )
-    async def test_a_body_may_come(self, door: Door, encoding: str, body: bytes) -> None:
-        answer = await door.post("/v1/track", body, headers={"content-encoding": encoding})
-        assert (answer.status_code, len(door.outbox.arrivals)) == (200, 1)
+    async def test_a_body_may_come(self, intake: Harness, encoding: str, body: bytes) -> None:
+        answer = await intake.post("/v1/track", body, headers={"content-encoding": encoding})
+        assert (answer.status_code, len(intake.outbox.arrivals)) == (200, 1)
 
     @pytest.mark.parametrize(
         ("encoding", "body", "code"),
@@ -65,24 +66,24 @@ class TestOverHttp:
             pytest.param("gzip", gzip.compress(b"{}")[:5], "bad_request", id="as gzip cut within its header"),
             pytest.param("gzip", gzip.compress(b"{}") + b"junk", "bad_request", id="as gzip with junk behind it"),
             pytest.param("gzip", gzip.compress(b"") * 1000, "bad_request", id="as gzip of a thousand empty members"),
-            pytest.param("gzip", bomb(64 * MOST), "payload_too_large", id="as a gzip bomb"),
+            pytest.param("gzip", bomb(64), "payload_too_large", id="as a gzip bomb"),
             pytest.param("gzip", members(b" " * (MOST + 1), 2), "payload_too_large", id="as gzip too large in sum"),
             pytest.param("", gzip.compress(orjson.dumps(event())), "bad_request", id="as gzip that nobody told us of"),
         ],
     )
-    async def test_a_body_is_refused(self, door: Door, encoding: str, body: bytes, code: str) -> None:
-        answer = await door.post("/v1/track", body, headers={"content-encoding": encoding})
+    async def test_a_body_is_refused(self, intake: Harness, encoding: str, body: bytes, code: str) -> None:
+        answer = await intake.post("/v1/track", body, headers={"content-encoding": encoding})
         assert (answer.status_code, answer.json()["code"]) == (400, code)
         assert answer.headers["access-control-allow-origin"] == ORIGIN
-        assert door.outbox.arrivals == []
+        assert intake.outbox.arrivals == []
 
-    async def test_a_body_may_come_in_pieces(self, door: Door) -> None:
+    async def test_a_body_may_come_in_pieces(self, intake: Harness) -> None:
         async def pieces() -> Any:
             for byte in orjson.dumps(event()):
                 yield bytes([byte])
 
-        answer = await door.http.post("/v1/track", content=pieces(), auth=httpx.BasicAuth("wk_shop", ""))
-        assert (answer.status_code, len(door.outbox.arrivals)) == (200, 1)
+        answer = await intake.http.post("/v1/track", content=pieces(), auth=httpx.BasicAuth("wk_shop", ""))
+        assert (answer.status_code, len(intake.outbox.arrivals)) == (200, 1)
 
 
 class TestInflating:
@@ -95,7 +96,7 @@ class TestInflating:
             inflate(members(b"x" * 1001, 3), most=1000)
 
     def test_of_a_bomb_takes_no_more_memory_than_the_cap(self) -> None:
-        body = bomb(512 * MOST)
+        body = bomb(512)
         tracemalloc.start()
         try:
             with pytest.raises(Refused):
@@ -144,14 +145,12 @@ class TestReading:
     async def test_reads_a_refused_body_to_its_end(self) -> None:
         """A connection cut early looks like a bad network to a tracker, which then sends the same again."""
         pieces = Pieces(*[piece(b"x" * 60, more=True)] * 4, piece(b"x", more=False))
-        with pytest.raises(Refused):
-            await read_body(pieces, most=100)
+        assert len(await read_body(pieces, most=100)) == 101, "enough to see that it is too large"
         assert pieces.taken == 5
 
     async def test_gives_up_on_a_body_without_end(self) -> None:
         pieces = Pieces(*[piece(b"x" * 60, more=True)] * 1000)
-        with pytest.raises(Refused):
-            await read_body(pieces, most=100)
+        assert len(await read_body(pieces, most=100)) == 101
         assert pieces.taken < 100
 
 

@@ -5,16 +5,16 @@ from typing import Final
 
 import httpx
 import pytest
-from starlette.types import ASGIApp
+from fastapi import FastAPI
 
 from app.delivery.pressure import BacklogSize, Pressure
 from app.ingest.admission import Admission, Ceilings
-from app.ingest.auth import Sender, WriteKeys
+from app.ingest.auth import Sender
 from app.ingest.origins import Origins
 from app.ingest.paths import BY_PATH
 from app.pipeline import Plan
 from tests.builders import track
-from tests.fakes import ORIGIN, OTHER_KEY, UNBOUNDED, WRITE_KEY, Door, open_door, pages
+from tests.fakes import ORIGIN, OTHER_KEY, UNBOUNDED, WRITE_KEY, Harness, open_intake
 
 OTHER_ORIGIN: Final = "https://app.example"
 SETTINGS: Final = f"/v1/projects/{WRITE_KEY}/settings"
@@ -69,37 +69,35 @@ SENDERS: Final = {
 }
 
 
-def with_a_page_that_fails(write_keys: WriteKeys) -> ASGIApp:
-    app = pages(write_keys)
-
-    @app.get("/fails")
+def with_a_page_that_fails(api: FastAPI) -> None:
+    @api.get("/fails")
     async def fails() -> None:
         raise LookupError
 
-    return app
-
 
 @pytest.fixture
-async def door() -> AsyncIterator[Door]:
+async def intake() -> AsyncIterator[Harness]:
     """Two sources, each with pages of its own."""
     full = Pressure(memory_share=0.0, backlog={"other": BacklogSize(10, 10)})
     admission = Admission(Ceilings(backlog_events=10, backlog_bytes=10**9, memory_share=1), lambda: full)
-    door = open_door(senders=SENDERS, origins=[SHOP, OTHER_ORIGIN], beneath=with_a_page_that_fails, admission=admission)
-    async with door.http:
-        yield door
+    intake = open_intake(
+        senders=SENDERS, origins=[SHOP, OTHER_ORIGIN], extend=with_a_page_that_fails, admission=admission
+    )
+    async with intake.http:
+        yield intake
 
 
-def without_origin(door: Door, method: str, path: str, **options: object) -> httpx.Request:
-    request = door.http.build_request(method, path, **options)  # type: ignore[arg-type]
+def without_origin(intake: Harness, method: str, path: str, **options: object) -> httpx.Request:
+    request = intake.http.build_request(method, path, **options)  # type: ignore[arg-type]
     del request.headers["origin"]
     return request
 
 
 class TestAPreflight:
     @pytest.mark.parametrize("path", [*BY_PATH, *PAGES])
-    async def test_is_answered_without_a_write_key(self, door: Door, path: str) -> None:
+    async def test_is_answered_without_a_write_key(self, intake: Harness, path: str) -> None:
         asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
-        answer = await door.http.options(path, headers=asked)
+        answer = await intake.http.options(path, headers=asked)
         assert (answer.status_code, answer.content) == (204, b"")
         assert answer.headers["access-control-allow-origin"] == ORIGIN
         assert {"POST", "GET"} <= set(answer.headers["access-control-allow-methods"].split(", "))
@@ -113,20 +111,20 @@ class TestAPreflight:
             pytest.param("x-of-somebodys-proxy", id="somebody unknown"),
         ],
     )
-    async def test_allows_the_headers_that_are_asked_for_by(self, door: Door, asked: str) -> None:
-        answer = await door.http.options("/v1/t", headers={"access-control-request-headers": asked})
+    async def test_allows_the_headers_that_are_asked_for_by(self, intake: Harness, asked: str) -> None:
+        answer = await intake.http.options("/v1/t", headers={"access-control-request-headers": asked})
         allowed = answer.headers["access-control-allow-headers"].lower().replace(" ", "").split(",")
         assert set(asked.split(",")) <= set(allowed)
         assert "authorization" in allowed
         assert "*" not in allowed, "it would not cover Authorization"
 
-    async def test_of_a_strange_page_allows_nothing(self, door: Door) -> None:
-        answer = await door.http.options("/v1/t", headers={"origin": "https://evil.example"})
+    async def test_of_a_strange_page_allows_nothing(self, intake: Harness) -> None:
+        answer = await intake.http.options("/v1/t", headers={"origin": "https://evil.example"})
         assert "access-control-allow-origin" not in answer.headers
         assert answer.headers["vary"] == "Origin"
 
-    async def test_is_not_every_options_request(self, door: Door) -> None:
-        answer = await door.http.send(without_origin(door, "OPTIONS", "/v1/track"))
+    async def test_is_not_every_options_request(self, intake: Harness) -> None:
+        answer = await intake.http.send(without_origin(intake, "OPTIONS", "/v1/track"))
         assert (answer.status_code, answer.headers["allow"]) == (200, "POST, OPTIONS")
         assert answer.json() == {"success": True}
 
@@ -156,77 +154,81 @@ def assert_a_browser_can_read(answer: httpx.Response, origin: str = ORIGIN) -> N
 class TestAnAnswer:
     @pytest.mark.parametrize(("method", "path", "key", "body", "status"), ANSWERS)
     async def test_can_be_read_by_a_browser(
-        self, door: Door, method: str, path: str, key: str | None, body: bytes | None, status: int
+        self, intake: Harness, method: str, path: str, key: str | None, body: bytes | None, status: int
     ) -> None:
         auth = (key, "") if key else None
-        answer = await door.http.request(method, path, auth=auth, content=body, json=None if body else track("x"))
+        answer = await intake.http.request(method, path, auth=auth, content=body, json=None if body else track("x"))
         assert answer.status_code == status
         assert_a_browser_can_read(answer)
 
     @pytest.mark.parametrize(("method", "path", "key", "body", "status"), ANSWERS)
     async def test_says_nothing_of_it_where_no_browser_asked(
-        self, door: Door, method: str, path: str, key: str | None, body: bytes | None, status: int
+        self, intake: Harness, method: str, path: str, key: str | None, body: bytes | None, status: int
     ) -> None:
         content = {"content": body} if body is not None else {"json": track("x")}
-        answer = await door.http.send(without_origin(door, method, path, **content), auth=(key, "") if key else None)
+        answer = await intake.http.send(
+            without_origin(intake, method, path, **content), auth=(key, "") if key else None
+        )
         assert answer.status_code == status
         assert [name for name in answer.headers if name.startswith("access-control")] == []
 
-    async def test_of_a_document_is_not_kept_for_browsers_by_a_cache_that_got_it_for_others(self, door: Door) -> None:
-        answer = await door.http.send(without_origin(door, "GET", SETTINGS))
+    async def test_of_a_document_is_not_kept_for_browsers_by_a_cache_that_got_it_for_others(
+        self, intake: Harness
+    ) -> None:
+        answer = await intake.http.send(without_origin(intake, "GET", SETTINGS))
         assert "public" in answer.headers["cache-control"]
         assert answer.headers["vary"] == "Origin"
 
-    async def test_that_puts_a_browser_off_tells_it_for_how_long(self, door: Door) -> None:
-        answer = await door.post("/v1/track", track("x"), key=OTHER_KEY, headers={"origin": OTHER_ORIGIN})
+    async def test_that_puts_a_browser_off_tells_it_for_how_long(self, intake: Harness) -> None:
+        answer = await intake.post("/v1/track", track("x"), key=OTHER_KEY, headers={"origin": OTHER_ORIGIN})
         assert (answer.status_code, answer.json()["code"]) == (429, "backlog_full")
         assert int(answer.headers["retry-after"]) >= 1
         assert_a_browser_can_read(answer, OTHER_ORIGIN)
 
-    async def test_while_redis_is_away_can_be_read_too(self, door: Door) -> None:
-        door.outbox.away = "redis_unreachable"
-        answer = await door.post("/v1/track", track("x"))
+    async def test_while_redis_is_away_can_be_read_too(self, intake: Harness) -> None:
+        intake.outbox.away = "redis_unreachable"
+        answer = await intake.post("/v1/track", track("x"))
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
         assert_a_browser_can_read(answer)
 
-    async def test_after_a_bug_of_ours_can_be_read_too(self, door: Door) -> None:
-        door.outbox.bug = LookupError()
-        answer = await door.post("/v1/track", track("x"))
+    async def test_after_a_bug_of_ours_can_be_read_too(self, intake: Harness) -> None:
+        intake.outbox.bug = LookupError()
+        answer = await intake.post("/v1/track", track("x"))
         assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
         assert_a_browser_can_read(answer)
 
-    async def test_after_a_bug_in_a_page_can_be_read_too(self, door: Door) -> None:
-        transport = httpx.ASGITransport(door.app, raise_app_exceptions=False)
+    async def test_after_a_bug_in_a_page_can_be_read_too(self, intake: Harness) -> None:
+        transport = httpx.ASGITransport(intake.app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as browser:
             answer = await browser.get("/fails", headers={"origin": ORIGIN})
         assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
         assert_a_browser_can_read(answer)
 
-    async def test_to_a_strange_page_cannot_be_read_and_takes_no_event(self, door: Door) -> None:
-        answer = await door.post("/v1/track", track("x"), headers={"origin": "https://evilshop.example"})
+    async def test_to_a_strange_page_cannot_be_read_and_takes_no_event(self, intake: Harness) -> None:
+        answer = await intake.post("/v1/track", track("x"), headers={"origin": "https://evilshop.example"})
         assert (answer.status_code, answer.json()["code"]) == (403, "origin_not_allowed")
         assert "access-control-allow-origin" not in answer.headers
         assert answer.headers["vary"] == "Origin"
-        assert door.outbox.arrivals == []
+        assert intake.outbox.arrivals == []
 
 
 class TestPagesOfOneSource:
-    async def test_may_not_post_for_another(self, door: Door) -> None:
-        answer = await door.post("/v1/track", track("x"), key=WRITE_KEY, headers={"origin": OTHER_ORIGIN})
+    async def test_may_not_post_for_another(self, intake: Harness) -> None:
+        answer = await intake.post("/v1/track", track("x"), key=WRITE_KEY, headers={"origin": OTHER_ORIGIN})
         assert answer.status_code == 403
         assert (answer.json()["code"], answer.json()["field"]) == ("origin_not_allowed", "Origin")
         assert_a_browser_can_read(answer, OTHER_ORIGIN)
-        assert door.outbox.arrivals == []
-        assert door.count("gateway_refused_total", code="origin_not_allowed") == 1
+        assert intake.outbox.arrivals == []
+        assert intake.count("gateway_refused_total", code="origin_not_allowed") == 1
 
-    async def test_do_not_concern_servers(self, door: Door) -> None:
-        request = without_origin(door, "POST", "/v1/track", json=track("x"))
-        assert (await door.http.send(request, auth=(WRITE_KEY, ""))).status_code == 200
+    async def test_do_not_concern_servers(self, intake: Harness) -> None:
+        request = without_origin(intake, "POST", "/v1/track", json=track("x"))
+        assert (await intake.http.send(request, auth=(WRITE_KEY, ""))).status_code == 200
 
     @pytest.mark.parametrize("origin", [pytest.param("null", id="no origin"), pytest.param("https://x.y", id="any")])
     async def test_are_all_pages_where_nothing_is_said(self, origin: str) -> None:
-        door = open_door(admission=Admission(UNBOUNDED, Pressure))
-        async with door.http:
-            answer = await door.post("/v1/track", track("x"), headers={"origin": origin})
+        intake = open_intake(admission=Admission(UNBOUNDED, Pressure))
+        async with intake.http:
+            answer = await intake.post("/v1/track", track("x"), headers={"origin": origin})
         assert answer.status_code == 200
         assert_a_browser_can_read(answer, origin)

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from starlette.types import Message
 
-from tests.fakes import ORIGIN, OTHER_KEY, WRITE_KEY, Door, assert_refused, open_door, pages
+from tests.fakes import ORIGIN, OTHER_KEY, WRITE_KEY, Harness, assert_refused, open_intake
 
 SETTINGS: Final = (
     f"/v1/projects/{WRITE_KEY}/settings",
@@ -18,16 +18,16 @@ SETTINGS: Final = (
 
 
 @pytest.fixture
-async def door() -> AsyncIterator[Door]:
+async def intake() -> AsyncIterator[Harness]:
     """The tracking routes before the gateway's own pages."""
-    door = open_door(beneath=pages)
-    async with door.http:
-        yield door
+    intake = open_intake()
+    async with intake.http:
+        yield intake
 
 
-async def segment_io(door: Door, base_url: str, path: str = SETTINGS[0], **headers: str) -> dict[str, Any]:
+async def segment_io(intake: Harness, base_url: str, path: str = SETTINGS[0], **headers: str) -> dict[str, Any]:
     """What a library is told of where to post, when it asks at this address."""
-    transport = httpx.ASGITransport(door.app)
+    transport = httpx.ASGITransport(intake.app)
     async with httpx.AsyncClient(transport=transport, base_url=base_url, headers=headers) as library:
         answer = await library.get(path)
     assert answer.status_code == 200, answer.text
@@ -37,8 +37,8 @@ async def segment_io(door: Door, base_url: str, path: str = SETTINGS[0], **heade
 
 class TestTheSettings:
     @pytest.mark.parametrize("path", SETTINGS)
-    async def test_name_the_key_that_was_asked_for(self, door: Door, path: str) -> None:
-        told = await segment_io(door, "https://events.shop.example", path)
+    async def test_name_the_key_that_was_asked_for(self, intake: Harness, path: str) -> None:
+        told = await segment_io(intake, "https://events.shop.example", path)
         assert (told["apiKey"], told["apiHost"]) == (WRITE_KEY, "events.shop.example/v1")
 
     @pytest.mark.parametrize(
@@ -50,22 +50,22 @@ class TestTheSettings:
         ],
     )
     async def test_point_back_at_the_host_that_was_asked(
-        self, door: Door, base_url: str, host: str, protocol: str
+        self, intake: Harness, base_url: str, host: str, protocol: str
     ) -> None:
-        told = await segment_io(door, base_url)
+        told = await segment_io(intake, base_url)
         assert (told["apiHost"], told["protocol"]) == (host, protocol)
 
-    async def test_believe_the_host_header_but_leave_the_scheme_to_the_server(self, door: Door) -> None:
+    async def test_believe_the_host_header_but_leave_the_scheme_to_the_server(self, intake: Harness) -> None:
         """uvicorn sets the scheme from X-Forwarded-Proto, for those proxies alone that it trusts."""
-        told = await segment_io(door, "http://10.0.0.7", host="events.shop.example", **{"x-forwarded-proto": "https"})
+        told = await segment_io(intake, "http://10.0.0.7", host="events.shop.example", **{"x-forwarded-proto": "https"})
         assert (told["apiHost"], told["protocol"]) == ("events.shop.example/v1", "http")
 
     @pytest.mark.parametrize("host", ["[::1", "a b", "evil.example/x", "somebody@evil.example", "evil.example:port"])
-    async def test_never_repeat_a_host_that_is_none(self, door: Door, host: str) -> None:
-        told = await segment_io(door, "http://gateway:8080", host=host)
+    async def test_never_repeat_a_host_that_is_none(self, intake: Harness, host: str) -> None:
+        told = await segment_io(intake, "http://gateway:8080", host=host)
         assert told["apiHost"] == "gateway:8080/v1"
 
-    async def test_can_be_asked_for_with_any_query(self, door: Door) -> None:
+    async def test_can_be_asked_for_with_any_query(self, intake: Harness) -> None:
         answered: list[Message] = []
 
         async def receive() -> Message:
@@ -75,17 +75,17 @@ class TestTheSettings:
             answered.append(message)
 
         scope = {"type": "http", "method": "GET", "path": SETTINGS[0], "query_string": b"a=\xff", "headers": []}
-        await door.app(scope | {"scheme": "http", "server": ("gateway", 8080)}, receive, send)
+        await intake.app(scope | {"scheme": "http", "server": ("gateway", 8080)}, receive, send)
         assert answered[0]["status"] == 200
 
-    async def test_load_nothing_from_elsewhere(self, door: Door) -> None:
-        document = (await door.http.get(SETTINGS[0])).json()
+    async def test_load_nothing_from_elsewhere(self, intake: Harness) -> None:
+        document = (await intake.http.get(SETTINGS[0])).json()
         assert document["remotePlugins"] == []
         assert list(document["integrations"]) == ["Segment.io"]
         assert "segment" not in str(document).lower().replace("segment.io", "")
 
-    async def test_let_every_event_through(self, door: Door) -> None:
-        plan = (await door.http.get(SETTINGS[0])).json()["plan"]
+    async def test_let_every_event_through(self, intake: Harness) -> None:
+        plan = (await intake.http.get(SETTINGS[0])).json()["plan"]
         assert [rules["__default"]["enabled"] for rules in plan.values()] == [True, True, True]
 
     @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ class TestTheSettings:
             pytest.param(f"/v1/projects/{WRITE_KEY}%20/settings", id="a key and a blank"),
         ],
     )
-    async def test_of_nobody_are_refused_as_everything_is(self, door: Door, path: str) -> None:
-        answer = await door.http.get(path)
+    async def test_of_nobody_are_refused_as_everything_is(self, intake: Harness, path: str) -> None:
+        answer = await intake.http.get(path)
         assert_refused(answer, 404, "unknown_source")
         assert answer.headers["access-control-allow-origin"] == ORIGIN
 
@@ -110,12 +110,12 @@ class TestTheSettings:
             pytest.param("/v1/projects/a%2Fb/settings", id="a slash in the key"),
         ],
     )
-    async def test_are_at_no_other_path(self, door: Door, path: str) -> None:
-        assert_refused(await door.http.get(path), 404, "not_found")
+    async def test_are_at_no_other_path(self, intake: Harness, path: str) -> None:
+        assert_refused(await intake.http.get(path), 404, "not_found")
 
     @pytest.mark.parametrize("path", [*SETTINGS, "/sourceConfig", "/sourceConfig/"])
-    async def test_are_read_and_not_written(self, door: Door, path: str) -> None:
-        assert_refused(await door.http.post(path), 405, "method_not_allowed")
+    async def test_are_read_and_not_written(self, intake: Harness, path: str) -> None:
+        assert_refused(await intake.http.post(path), 405, "method_not_allowed")
 
 
 class TestTheSourceConfiguration:
@@ -129,14 +129,14 @@ class TestTheSourceConfiguration:
             pytest.param("", {"headers": {"x-write-key": OTHER_KEY}}, id="in a header"),
         ],
     )
-    async def test_is_of_the_source_whose_key_is(self, door: Door, path: str, query: str, options: Any) -> None:
-        answer = await door.http.get(path + query, **options)
+    async def test_is_of_the_source_whose_key_is(self, intake: Harness, path: str, query: str, options: Any) -> None:
+        answer = await intake.http.get(path + query, **options)
         assert answer.status_code == 200
         source = answer.json()["source"]
         assert (source["writeKey"], source["enabled"]) == (OTHER_KEY, True)
 
-    async def test_sends_nothing_from_the_device_to_others(self, door: Door) -> None:
-        source = (await door.http.get("/sourceConfig", auth=(WRITE_KEY, ""))).json()["source"]
+    async def test_sends_nothing_from_the_device_to_others(self, intake: Harness) -> None:
+        source = (await intake.http.get("/sourceConfig", auth=(WRITE_KEY, ""))).json()["source"]
         assert (source["destinations"], source["connections"]) == ([], [])
         assert source["config"]["statsCollection"] == {"errors": {"enabled": False}, "metrics": {"enabled": False}}
 
@@ -150,12 +150,12 @@ class TestTheSourceConfiguration:
         ],
     )
     async def test_of_nobody_is_refused_as_everything_is(
-        self, door: Door, query: str, auth: tuple[str, str] | None
+        self, intake: Harness, query: str, auth: tuple[str, str] | None
     ) -> None:
-        assert_refused(await door.http.get("/sourceConfig" + query, auth=auth), 404, "unknown_source")
+        assert_refused(await intake.http.get("/sourceConfig" + query, auth=auth), 404, "unknown_source")
 
 
 @pytest.mark.parametrize("path", [SETTINGS[0], f"/sourceConfig?writeKey={WRITE_KEY}"])
-async def test_a_document_may_be_kept_for_minutes_but_not_for_days(door: Door, path: str) -> None:
-    kept = (await door.http.get(path)).headers["cache-control"]
+async def test_a_document_may_be_kept_for_minutes_but_not_for_days(intake: Harness, path: str) -> None:
+    kept = (await intake.http.get(path)).headers["cache-control"]
     assert kept == "public, max-age=300"

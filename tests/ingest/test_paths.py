@@ -7,7 +7,7 @@ import pytest
 from app.ingest.paths import BY_PATH, TRACKING_PATHS
 from tests import builders
 from tests.builders import EMAIL, Raw
-from tests.fakes import WRITE_KEY, Door, open_door, pages
+from tests.fakes import WRITE_KEY, Harness, open_intake
 
 TYPES: Final = ("identify", "track", "page", "screen", "group", "alias")
 
@@ -40,27 +40,27 @@ def event(kind: str, **fields: Any) -> Raw:
 
 @pytest.mark.parametrize("slash", SLASH)
 @pytest.mark.parametrize(("path", "kind"), [pytest.param(path, kind, id=who) for path, kind, who in ONE_EVENT])
-async def test_one_event_is_taken_as_what_its_path_says(door: Door, path: str, kind: str, slash: str) -> None:
-    answer = await door.post(path + slash, event(kind))
+async def test_one_event_is_taken_as_what_its_path_says(intake: Harness, path: str, kind: str, slash: str) -> None:
+    answer = await intake.post(path + slash, event(kind))
     assert (answer.status_code, answer.json()) == (200, {"success": True})
-    assert [record["type"] for record in door.outbox.records] == [kind]
+    assert [record["type"] for record in intake.outbox.records] == [kind]
 
 
 @pytest.mark.parametrize("slash", SLASH)
 @pytest.mark.parametrize("path", [pytest.param(path, id=who) for path, who in MANY_EVENTS])
-async def test_many_events_are_taken_as_what_they_say_themselves(door: Door, path: str, slash: str) -> None:
-    answer = await door.post(path + slash, {"batch": [event(kind, type=kind) for kind in TYPES]})
+async def test_many_events_are_taken_as_what_they_say_themselves(intake: Harness, path: str, slash: str) -> None:
+    answer = await intake.post(path + slash, {"batch": [event(kind, type=kind) for kind in TYPES]})
     assert (answer.status_code, answer.json()) == (200, {"success": True})
-    assert [record["type"] for record in door.outbox.records] == list(TYPES)
+    assert [record["type"] for record in intake.outbox.records] == list(TYPES)
 
 
 @pytest.mark.parametrize("slash", SLASH)
 @pytest.mark.parametrize("path", [pytest.param(path, id=who) for path, who in MANY_EVENTS])
-async def test_a_bare_list_or_a_single_event_will_do_where_batches_come(door: Door, path: str, slash: str) -> None:
+async def test_a_bare_list_or_a_single_event_will_do_where_batches_come(intake: Harness, path: str, slash: str) -> None:
     """Webhooks post either to the one address that they know."""
-    assert (await door.post(path + slash, [event("track", type="track")])).status_code == 200
-    assert (await door.post(path + slash, event("page", type="page"))).status_code == 200
-    assert [record["type"] for record in door.outbox.records] == ["track", "page"]
+    assert (await intake.post(path + slash, [event("track", type="track")])).status_code == 200
+    assert (await intake.post(path + slash, event("page", type="page"))).status_code == 200
+    assert [record["type"] for record in intake.outbox.records] == ["track", "page"]
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,10 @@ async def test_a_bare_list_or_a_single_event_will_do_where_batches_come(door: Do
     ],
 )
 @pytest.mark.parametrize("slash", SLASH)
-async def test_what_trackers_say_about_themselves_is_thrown_away(door: Door, slash: str, body: Any) -> None:
-    answer = await door.post("/v1/m" + slash, body, key=None)
+async def test_what_trackers_say_about_themselves_is_thrown_away(intake: Harness, slash: str, body: Any) -> None:
+    answer = await intake.post("/v1/m" + slash, body, key=None)
     assert (answer.status_code, answer.json()) == (200, {"success": True})
-    assert door.outbox.arrivals == []
+    assert intake.outbox.arrivals == []
 
 
 def test_no_path_is_served_that_is_not_in_these_tables() -> None:
@@ -97,10 +97,10 @@ def test_no_path_is_served_that_is_not_in_these_tables() -> None:
 )
 async def test_no_answer_is_a_redirect(path: str, slash: str) -> None:
     """Most trackers would follow one with a GET, and some would call it delivered."""
-    door = open_door(beneath=pages)
-    async with door.http:
+    intake = open_intake()
+    async with intake.http:
         for method in ("POST", "GET", "HEAD", "PUT"):
-            answer = await door.http.request(method, "http://gateway" + path + slash, content=b"{}")
+            answer = await intake.http.request(method, "http://gateway" + path + slash, content=b"{}")
             assert not 300 <= answer.status_code < 400
 
 
@@ -114,26 +114,26 @@ class TestCallsThatAreNotForwarded:
             pytest.param({"anonymousId": "browser-1"}, "dropped:no_identity", id="of nobody we could name"),
         ],
     )
-    async def test_are_taken_and_written_down(self, door: Door, who: Raw, ending: str, kind: str) -> None:
-        answer = await door.post(f"/v1/{kind}", {"messageId": "m-1", "name": "Home", "previousId": "p-1", **who})
+    async def test_are_taken_and_written_down(self, intake: Harness, who: Raw, ending: str, kind: str) -> None:
+        answer = await intake.post(f"/v1/{kind}", {"messageId": "m-1", "name": "Home", "previousId": "p-1", **who})
         assert (answer.status_code, answer.json()) == (200, {"success": True})
-        assert (door.outbox.endings, door.outbox.bodies) == ([ending], [])
-        assert [(record["type"], record["decision"]) for record in door.outbox.records] == [(kind, "drop")]
+        assert (intake.outbox.endings, intake.outbox.bodies) == ([ending], [])
+        assert [(record["type"], record["decision"]) for record in intake.outbox.records] == [(kind, "drop")]
 
-    async def test_a_groups_address_is_not_a_persons(self, door: Door) -> None:
+    async def test_a_groups_address_is_not_a_persons(self, intake: Harness) -> None:
         company = {"anonymousId": "browser-1", "groupId": "g-1", "traits": {"email": EMAIL}}
-        assert (await door.post("/v1/group", company)).status_code == 200
-        assert door.outbox.endings == ["dropped:no_identity"]
+        assert (await intake.post("/v1/group", company)).status_code == 200
+        assert intake.outbox.endings == ["dropped:no_identity"]
 
 
 class TestWriteKeysOfOtherSenders:
-    async def test_jitsu_names_its_key_in_a_header_and_masks_it_in_the_body(self, door: Door) -> None:
+    async def test_jitsu_names_its_key_in_a_header_and_masks_it_in_the_body(self, intake: Harness) -> None:
         masked = event("track", writeKey=f"{WRITE_KEY[:3]}:***")
-        answer = await door.post("/api/s/track", masked, key=None, headers={"x-write-key": WRITE_KEY})
-        assert (answer.status_code, door.outbox.destinations) == (200, ["acme"])
+        answer = await intake.post("/api/s/track", masked, key=None, headers={"x-write-key": WRITE_KEY})
+        assert (answer.status_code, intake.outbox.destinations) == (200, ["acme"])
 
-    async def test_rudderstacks_beacon_names_its_key_in_the_query(self, door: Door) -> None:
+    async def test_rudderstacks_beacon_names_its_key_in_the_query(self, intake: Harness) -> None:
         beacon = f"/beacon/v1/batch?writeKey={WRITE_KEY}"
         text = {"content-type": "text/plain;charset=UTF-8"}
-        answer = await door.post(beacon, {"batch": [event("track", type="track")]}, key=None, headers=text)
-        assert (answer.status_code, door.outbox.destinations) == (200, ["acme"])
+        answer = await intake.post(beacon, {"batch": [event("track", type="track")]}, key=None, headers=text)
+        assert (answer.status_code, intake.outbox.destinations) == (200, ["acme"])

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import pytest
@@ -19,7 +19,7 @@ from app.ingest.auth import Sender
 from app.ingest.signatures import Scheme, Signing, signed_by_segment
 from app.pipeline import Plan
 from tests.builders import Raw, track
-from tests.fakes import Door, assert_refused, open_door
+from tests.fakes import Harness, assert_refused, open_intake
 
 SECRET: Final = "shared-with-segment"
 NEW_SECRET: Final = "its-successor"
@@ -267,26 +267,27 @@ NAMELESS: Final = track("Coupon Entered", timestamp=None, messageId=None)
 
 
 @pytest.fixture
-async def door() -> AsyncIterator[Door]:
+async def intake() -> AsyncIterator[Harness]:
     """Four sources: three that sign, and one that does not."""
-    door = open_door(senders=SENDERS)
-    async with door.http:
-        yield door
+    intake = open_intake(senders=SENDERS)
+    async with intake.http:
+        yield intake
 
 
 class TestAtTheDoor:
     @staticmethod
-    async def post(door: Door, key: str, body: bytes, headers: Headers, path: str = "/v1/batch") -> httpx.Response:
+    async def post(intake: Harness, key: str, body: bytes, headers: Headers, path: str = "/v1/batch") -> httpx.Response:
         texts = {name.decode(): value.decode("latin-1") for name, value in headers.items()}
-        return await door.post(path, body, key=None, headers={"x-write-key": key, **texts})
+        return await intake.post(path, body, key=None, headers={"x-write-key": key, **texts})
 
-    async def test_a_post_that_proves_itself_is_taken(self, door: Door) -> None:
+    async def test_a_post_that_proves_itself_is_taken(self, intake: Harness) -> None:
+        signed = json.dumps(track("Coupon Entered")).encode()
+        assert (await self.post(intake, "wk_segment", signed, by_segment(signed))).status_code == 200
         body = json.dumps(NAMELESS).encode()
-        assert (await self.post(door, "wk_segment", body, by_segment(body))).status_code == 200
-        assert (await self.post(door, "wk_standard", body, ByStandard(body).headers())).status_code == 200
-        assert (await self.post(door, "wk_bearer", body, {b"authorization": b"Bearer tk_1"})).status_code == 200
-        assert (await self.post(door, "wk_open", body, {})).status_code == 200
-        assert [record["source"] for record in door.outbox.records] == ["segment", "standard", "bearer", "open"]
+        assert (await self.post(intake, "wk_standard", body, ByStandard(body).headers())).status_code == 200
+        assert (await self.post(intake, "wk_bearer", body, {b"authorization": b"Bearer tk_1"})).status_code == 200
+        assert (await self.post(intake, "wk_open", body, {})).status_code == 200
+        assert [record["source"] for record in intake.outbox.records] == ["segment", "standard", "bearer", "open"]
 
     @pytest.mark.parametrize(
         ("key", "headers"),
@@ -298,26 +299,26 @@ class TestAtTheDoor:
             pytest.param("wk_bearer", {b"authorization": b"Bearer "}, id="an empty token"),
         ],
     )
-    async def test_one_that_does_not_is_refused_and_counted(self, door: Door, key: str, headers: Headers) -> None:
-        answer = await self.post(door, key, json.dumps(NAMELESS).encode(), headers)
+    async def test_one_that_does_not_is_refused_and_counted(self, intake: Harness, key: str, headers: Headers) -> None:
+        answer = await self.post(intake, key, json.dumps(NAMELESS).encode(), headers)
         assert_refused(answer, 401, "signature_invalid")
-        assert door.outbox.arrivals == []
-        assert door.count("gateway_refused_total", code="signature_invalid") == 1
-        assert door.count("gateway_http_requests_total", path="/v1/batch", status="401") == 1
+        assert intake.outbox.arrivals == []
+        assert intake.count("gateway_refused_total", code="signature_invalid") == 1
+        assert intake.count("gateway_http_requests_total", path="/v1/batch", status="401") == 1
 
-    async def test_a_body_that_is_changed_on_its_way_is_refused(self, door: Door) -> None:
+    async def test_a_body_that_is_changed_on_its_way_is_refused(self, intake: Harness) -> None:
         body = json.dumps(NAMELESS).encode()
-        answer = await self.post(door, "wk_segment", body.replace(b"Coupon", b"Refund"), by_segment(body))
+        answer = await self.post(intake, "wk_segment", body.replace(b"Coupon", b"Refund"), by_segment(body))
         assert_refused(answer, 401, "signature_invalid")
 
     @pytest.mark.parametrize("deep", [200, 1000])
-    async def test_a_signature_saves_no_body_from_the_other_rules(self, door: Door, deep: int) -> None:
+    async def test_a_signature_saves_no_body_from_the_other_rules(self, intake: Harness, deep: int) -> None:
         body = (
             json.dumps(track("x", {"a": "HERE"}, timestamp=None))
             .replace('"HERE"', '{"a":' * deep + "1" + "}" * deep)
             .encode()
         )
-        answer = await self.post(door, "wk_standard", body, ByStandard(body).headers())
+        answer = await self.post(intake, "wk_standard", body, ByStandard(body).headers())
         assert answer.status_code == (400 if deep == 1000 else 200)
 
 
@@ -333,15 +334,51 @@ class TestTheIdOfAWebhook:
             pytest.param("/v1/track", NAMELESS | {"messageId": ""}, id="an event with an empty id"),
         ],
     )
-    async def test_names_an_event_that_has_none(self, door: Door, path: str, body: Raw, name: str) -> None:
+    async def test_names_an_event_that_has_none(self, intake: Harness, path: str, body: Raw, name: str) -> None:
         """It is the same on every retry, so that a repeat is known for one."""
-        await door.post(path, body, key="wk_open", headers={name: "msg_7"})
-        assert door.outbox.message_ids == ["msg_7"]
+        await intake.post(path, body, key="wk_open", headers={name: "msg_7"})
+        assert intake.outbox.message_ids == ["msg_7"]
 
-    async def test_does_not_rename_one_that_has_its_own(self, door: Door) -> None:
-        await door.post("/v1/batch", track("x"), key="wk_open", headers={"webhook-id": "msg_7"})
-        assert door.outbox.message_ids == ["message-1"]
+    async def test_does_not_rename_one_that_has_its_own(self, intake: Harness) -> None:
+        await intake.post("/v1/batch", track("x"), key="wk_open", headers={"webhook-id": "msg_7"})
+        assert intake.outbox.message_ids == ["message-1"]
 
-    async def test_is_not_lent_to_many(self, door: Door) -> None:
-        await door.post("/v1/batch", [NAMELESS, NAMELESS], key="wk_open", headers={"webhook-id": "msg_7"})
-        assert len({*door.outbox.message_ids, "msg_7"}) == 3
+    async def test_names_several_with_their_positions(self, intake: Harness) -> None:
+        """As they are: a list that is posted again gets them again."""
+        for _ in range(2):
+            await intake.post("/v1/batch", [NAMELESS, NAMELESS], key="wk_open", headers={"webhook-id": "msg_7"})
+        assert intake.outbox.message_ids == ["msg_7.0", "msg_7.1"] * 2
+
+
+class TestASignatureOfSegment:
+    """It covers the first event of a list, and no time."""
+
+    @staticmethod
+    async def post(intake: Harness, content: Any) -> httpx.Response:
+        body = json.dumps(content).encode()
+        signature = by_segment(json.dumps(content[0] if isinstance(content, list) else content).encode())
+        texts = {name.decode(): value.decode() for name, value in signature.items()}
+        return await intake.post("/v1/batch", body, key=None, headers={"x-write-key": "wk_segment", **texts})
+
+    @pytest.mark.parametrize("more", [1, 2, 40])
+    async def test_lets_no_forged_event_in_behind_a_true_one(self, intake: Harness, more: int) -> None:
+        forged = [track("Coupon Entered", messageId=f"forged-{number}") for number in range(more)]
+        answer = await self.post(intake, [track("Coupon Entered"), *forged])
+        assert_refused(answer, 400, "signature_covers_one_event")
+        assert "batch size" in answer.json()["message"]
+        assert intake.outbox.arrivals == []
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            pytest.param([track("Coupon Entered")], id="a list of one event"),
+            pytest.param(track("Coupon Entered"), id="one event"),
+            pytest.param({"batch": [track("Coupon Entered"), track("Coupon Used")]}, id="a batch, signed as a whole"),
+        ],
+    )
+    async def test_lets_in_what_it_covers(self, intake: Harness, content: Any) -> None:
+        assert (await self.post(intake, content)).status_code == 200
+
+    @pytest.mark.parametrize("content", [NAMELESS, [NAMELESS], {"batch": [NAMELESS]}])
+    async def test_lets_in_no_event_that_could_be_sent_again_for_ever(self, intake: Harness, content: Any) -> None:
+        assert_refused(await self.post(intake, content), 400, "id_required")

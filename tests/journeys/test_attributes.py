@@ -1,5 +1,6 @@
 """An attribute keeps its type: one bad value costs neither what comes beside it nor the attribute itself."""
 
+import re
 from typing import Any
 
 from tests.stack import DESTINATION, Stack, message_id, wait_until
@@ -31,8 +32,8 @@ def test_a_value_of_another_type_is_left_out_alone_until_the_attribute_is_forgot
     assert gateway.metrics()[f"gateway_attributes_left_out_total{{{labels}}}"] == 1
     assert gateway.metrics()[f'gateway_attributes{{destination="{DESTINATION}"}}'] >= 2
     (row,) = [line for line in gateway.run("attributes", "list").stdout.splitlines() if name in line]
-    assert [cell.strip() for cell in row.split("│")][1:4] == [name, "number", "1"]
+    assert re.split(" {2,}", row.strip()) == [name, "number", "1"]
 
-    assert gateway.run("attributes", "forget", name).stdout == f"{DESTINATION}: {name} is forgotten\n"
+    assert gateway.run("attributes", "forget", name).stdout == f"{DESTINATION}: {name} is forgotten.\n"
     assert gateway.run("attributes", "forget", name).returncode == 1
     wait_until(lambda: name not in gateway.run("attributes", "list").stdout, "it is gone from the list")

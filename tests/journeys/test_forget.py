@@ -1,4 +1,4 @@
-"""A person is forgotten: nothing in Redis names them any more, Attentive is told in order, a receipt proves it."""
+"""An erasure: Redis no longer names the person, Attentive is asked in order, and a receipt proves it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,12 +18,12 @@ BACK_OFFICE = "back-office-key"
 
 @pytest.fixture(scope="module")
 def gateway(redis_binary: RedisBinary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A gateway that tells Attentive of deletions, with a source that may ask for them."""
+    """A gateway that tells Attentive of erasures, with a source that may ask for them."""
     with stack(
         tmp_path_factory.mktemp("forget"),
         redis_binary,
-        destination={"deletion": {"unsubscribe": True, "request": True}},
-        sources={"back-office": {"write_key": BACK_OFFICE, "deletions": True}},
+        destination={"erasure": {"unsubscribe": True, "request": True}},
+        sources={"back-office": {"write_key": BACK_OFFICE, "trust": "server", "erasures": True}},
     ) as running:
         yield running
 
@@ -67,6 +67,8 @@ def everything_in_redis(gateway: Stack) -> bytes:
                     content = client.smembers(key)
                 case b"zset":
                     content = [in_full(member) for member in client.zrange(key, 0, -1)]
+                case b"list":
+                    content = client.lrange(key, 0, -1)
                 case b"stream":
                     content = [[*map(in_full, fields.values())] for _, fields in client.xrange(key)]
                 case b"none":  # it has expired meanwhile
@@ -83,20 +85,20 @@ def has(gateway: Stack, key: str) -> bool:
         return bool(client.exists(f"{{{DESTINATION}}}:{key}"))
 
 
-def state(gateway: Stack, deletion: str) -> str:
-    """How far a deletion is."""
+def state(gateway: Stack, erasure: str) -> str:
+    """How far an erasure is."""
     with redis.Redis(port=gateway.redis_port) as client:
-        return (client.hget(f"{{{DESTINATION}}}:deletion:{deletion}", "state") or b"").decode()
+        return (client.hget(f"{{{DESTINATION}}}:erasure:{erasure}", "state") or b"").decode()
 
 
-def receipt(gateway: Stack, deletion: str) -> dict[str, Any]:
-    shown = gateway.run("forget", "--status", deletion)
+def receipt(gateway: Stack, erasure: str) -> dict[str, Any]:
+    shown = gateway.run("forget", "--status", erasure)
     assert shown.returncode == 0, shown.stderr
     found: dict[str, Any] = orjson.loads(shown.stdout)
     return found
 
 
-def sent_about_deletion(gateway: Stack, person: Person) -> list[str]:
+def sent_about_erasure(gateway: Stack, person: Person) -> list[str]:
     return [call["path"] for call in gateway.ledger(contains=person.email) if call["path"] in (UNSUBSCRIBE, DELETE)]
 
 
@@ -110,23 +112,23 @@ def test_an_event_asks_for_it_where_its_source_may(gateway: Stack) -> None:
     asked = {"batch": [{"type": "delete", "userId": ada.id, "messageId": message_id()}]}
     answer = gateway.http.post("/v1/batch", json=asked, auth=(BACK_OFFICE, ""))
     assert answer.json() == {"success": True}
-    wait_until(lambda: sent_about_deletion(gateway, ada) == [UNSUBSCRIBE, DELETE], "Attentive is asked to delete")
+    wait_until(lambda: sent_about_erasure(gateway, ada) == [UNSUBSCRIBE, DELETE], "Attentive is asked to delete")
     wait_until(
         lambda: not any(trace in everything_in_redis(gateway) for trace in ada.traces), "nothing names the person"
     )
-    assert (gateway.ended("dropped", "deletion"), gateway.ended("dropped", "deletion_not_allowed")) == (1, 1)
-    assert sent_about_deletion(gateway, bea) == []
+    assert (gateway.ended("dropped", "erasure"), gateway.ended("dropped", "erasure_not_allowed")) == (1, 1)
+    assert sent_about_erasure(gateway, bea) == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        pytest.param([], "say who", id="nobody"),
-        pytest.param(["--email", "ada"], "--email", id="no address"),
-        pytest.param(["--phone", "n/a"], "--phone", id="no number"),
+        pytest.param([], "No person is named", id="nobody"),
+        pytest.param(["--email", "ada"], "e-mail address cannot be read", id="no address"),
+        pytest.param(["--phone", "n/a"], "phone number cannot be read", id="no number"),
         pytest.param(["--user-id", " "], "blank", id="a blank"),
         pytest.param(["--user-id", "7", "--destination", "amce"], "amce", id="no such destination"),
-        pytest.param(["--status", "7f"], "7f", id="no such deletion"),
+        pytest.param(["--status", "7f"], "7f", id="no such erasure"),
     ],
 )
 def test_a_mistake_is_told_in_a_line(gateway: Stack, arguments: list[str], said: str) -> None:
@@ -136,19 +138,19 @@ def test_a_mistake_is_told_in_a_line(gateway: Stack, arguments: list[str], said:
     assert len(refused.stderr.strip().splitlines()) == 1
 
 
-def test_a_killed_workers_deletion_is_taken_up(gateway: Stack) -> None:
+def test_a_killed_workers_erasure_is_taken_up(gateway: Stack) -> None:
     ada = Person(gateway, 105)
     ada.identify()
     wait_until(lambda: gateway.waiting() == 0, "the identify has arrived")
     gateway.fault(kind="hang", path=UNSUBSCRIBE)
     asked = gateway.run("forget", "--user-id", ada.id)
-    deletion = asked.stdout.split("deletion ")[1].split()[0]
-    wait_until(lambda: state(gateway, deletion) == "unsubscribing", "it waits for an answer")
+    erasure = asked.stdout.split("erasure ")[1].split()[0]
+    wait_until(lambda: state(gateway, erasure) == "unsubscribing", "it waits for an answer")
     gateway.kill("worker")
     gateway.heal()
     gateway.start("worker")
-    wait_until(lambda: state(gateway, deletion) == "done", "another worker is through", 60)
-    sent = sent_about_deletion(gateway, ada)
+    wait_until(lambda: state(gateway, erasure) == "done", "another worker is through", 60)
+    sent = sent_about_erasure(gateway, ada)
     assert sent[-2:] == [UNSUBSCRIBE, DELETE]
     held = everything_in_redis(gateway)
     assert [trace for trace in ada.traces if trace in held] == []
@@ -172,20 +174,22 @@ def test_a_person_in_every_place_is_gone_from_all(gateway: Stack) -> None:
 
     asked = gateway.run("forget", "--user-id", ada.id, "--reference", "ticket 7", "--wait", "--rewrite-aof")
     assert asked.returncode == 0, asked.stderr
-    deletion = asked.stdout.split("deletion ")[1].split()[0]
+    erasure = asked.stdout.split("erasure ")[1].split()[0]
     held = everything_in_redis(gateway)
     assert [trace for trace in ada.traces if trace in held] == []
     assert held.count(bea.email.encode()) >= 3
     assert ada.email not in gateway.log("worker") + gateway.log("gateway") + asked.stdout + asked.stderr
 
-    wait_until(lambda: state(gateway, deletion) == "done", "Attentive has deleted the person")
-    shown = receipt(gateway, deletion)
-    assert sent_about_deletion(gateway, ada) == [UNSUBSCRIBE, DELETE]
+    wait_until(lambda: state(gateway, erasure) == "done", "Attentive has deleted the person")
+    shown = receipt(gateway, erasure)
+    assert sent_about_erasure(gateway, ada) == [UNSUBSCRIBE, DELETE]
     assert (shown["unsubscribed"], shown["delete_request"], shown["reference"]) == ("done", "processed", "ticket 7")
-    assert all(shown["removed"][place] for place in ("memory", "lanes", "retries", "dead_letters", "journal", "said"))
+    assert all(
+        shown["removed"][place] for place in ("profiles", "lanes", "retries", "dead_letters", "journal", "last_sent")
+    )
     assert [trace for trace in ada.traces if trace in orjson.dumps(shown)] == []
-    assert gateway.ended("dropped", "forgotten") == 2
-    assert deletion in gateway.run("receipts", "list").stdout
+    assert gateway.ended("dropped", "erased") == 2
+    assert erasure in gateway.run("receipts", "list").stdout
     assert orjson.loads(gateway.run("receipts", "export").stdout.splitlines()[0]) == shown
     assert gateway.waiting() == 2, "the other's two"
-    assert gateway.metrics()[f'gateway_deletions_open{{destination="{DESTINATION}"}}'] == 0
+    assert gateway.metrics()[f'gateway_erasures_open{{destination="{DESTINATION}"}}'] == 0

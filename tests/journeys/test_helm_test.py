@@ -8,7 +8,9 @@ from typing import Final
 import pytest
 
 from helm.generate import CHART
-from tests.stack import Stack, free_port
+from tests.ports import free_port
+from tests.stack import Stack
+from tests.waiting import patient
 
 SCRIPT: Final = CHART / "files" / "post_event.py"
 
@@ -20,7 +22,7 @@ def run(gateway: Stack, *arguments: str, **environment: str) -> "subprocess.Comp
         env=os.environ | gateway.environment | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
         check=False,
     )
 
@@ -38,7 +40,7 @@ def test_an_event_about_nobody_is_taken_in_and_nothing_is_sent(gateway: Stack) -
     ("source", "environment", "said"),
     [
         pytest.param("warehouse", {}, "there is no source 'warehouse'", id="no such source"),
-        pytest.param("", {"GATEWAY_CONFIG": "/nowhere.yaml"}, "cannot read /nowhere.yaml", id="no config"),
+        pytest.param("", {"GATEWAY_CONFIG": "/nowhere.yaml"}, "/nowhere.yaml cannot be read", id="no config"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(gateway: Stack, source: str, environment: dict[str, str], said: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from app.embedded import RedisBinary
-from tests.stack import message_id, stack, wait_until
+from tests.stack import API_TOKEN, WRITE_KEY, message_id, stack, wait_until
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "security.md"
 
@@ -55,3 +55,7 @@ def test_all_works_as_the_user_that_the_documents_recommend(redis_binary: RedisB
         denied = {entry["object"] for entry in list(admin.acl_log())}  # type: ignore[arg-type]
         assert denied <= {"client"}, "Redis 6.2 denies redis-py to name itself, which does not need it"
         admin.close()
+    stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*.aof"))
+    assert str(batch[1]["messageId"]).encode() in stored
+    for secret in (API_TOKEN, WRITE_KEY):
+        assert secret.encode() not in stored, "secrets are in no command that Redis was sent"

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import psutil
 import pytest
 
 from app.embedded import RedisBinary
+from tests.local import HTTP
 from tests.stack import DESTINATION, WRITE_KEY, Stack, message_id, stack, wait_until
+from tests.waiting import patient
 
 GATEWAYS: Final = 2
 BETA_KEY: Final = "beta-key"
@@ -20,7 +21,7 @@ BETA_KEY: Final = "beta-key"
 
 @pytest.fixture
 def running(redis_binary: RedisBinary, tmp_path: Path) -> Iterator[Stack]:
-    with stack(tmp_path, redis_binary, gateways=GATEWAYS, fsync="everysec") as started:
+    with stack(tmp_path, redis_binary, gateways=GATEWAYS) as started:
         # One is enough to be ready. A change that comes before the other has started would be no change to it.
         wait_until(lambda: len(lines(started, "gateway", "gateway.started")) == GATEWAYS, "both gateways have started")
         yield started
@@ -47,7 +48,7 @@ def post(running: Stack, name: str, key: str = WRITE_KEY) -> str:
     """One event over a connection of its own, so that either process may get it: its message id."""
     event = {"event": name, "userId": "u-1", "messageId": message_id(), "context": {"traits": {"email": "a@b.co"}}}
     url = f"http://127.0.0.1:{running.gateway_port}/v1/track"
-    answer = httpx.post(url, json=event, auth=(key, ""), timeout=10, trust_env=False)
+    answer = HTTP.post(url, json=event, auth=(key, ""), timeout=patient(10))
     return str(event["messageId"]) if answer.status_code == 200 else str(answer.status_code)
 
 
@@ -91,15 +92,19 @@ def test_a_change_is_used_by_every_process_and_a_mistake_by_none(running: Stack)
     assert f"{running.config}, line" in mistake
     assert "sauces: is unknown here; did you mean sources?" in mistake
     assert types(running, wait_for(running, post(running, "Quiz Finished"))) == ["Quiz"]
-    for port in (running.gateway_port, running.worker_port):
+    for port in (running.admin_port, running.worker_port):
         assert running.metrics(port)["gateway_config_last_reload_successful"] == 0
+    listed = running.run("destinations", "list")
+    assert listed.returncode == 0, "commands go on with what the gateway runs"
+    assert "beta" in listed.stdout
+    assert "sauces: is unknown here" in listed.stderr
 
     running.configure(both)
     hang_up(running)
     wait_until(lambda: told(running, "config.reloaded", 3), "all have heard the signal")
     assert "SIGHUP" in [line["why"] for line in lines(running, "gateway", "config.reloaded")]
     digest = hashlib.sha256(running.config.read_bytes()).hexdigest()
-    for port in (running.gateway_port, running.worker_port):
+    for port in (running.admin_port, running.worker_port):
         metrics = running.metrics(port)
         assert metrics[f'gateway_config_info{{sha256="{digest}"}}'] == 1
         assert metrics["gateway_config_last_reload_successful"] == 1

@@ -20,6 +20,11 @@ def calls_with(gateway: Stack, text: str) -> list[dict[str, Any]]:
     return gateway.ledger(contains=text)
 
 
+def of_event(printed: str, event: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those of these dead letters, printed as NDJSON, that hold the event."""
+    return [each for each in map(json.loads, printed.splitlines()) if each["message_id"] == event["messageId"]]
+
+
 def test_a_track_call_reaches_attentive_as_a_custom_event(gateway: Stack) -> None:
     event = track(properties={"plan": "gold"}, timestamp=datetime.now(UTC).isoformat())
     answer = gateway.post("/v1/track", event)
@@ -118,44 +123,41 @@ def test_what_attentive_refuses_for_good_is_a_dead_letter_that_can_be_replayed(g
     wait_until(
         lambda: event["messageId"] in gateway.run("dead-letters", "list", "--json").stdout, "it is a dead letter"
     )
-    letters = [json.loads(line) for line in gateway.run("dead-letters", "list", "--json").stdout.splitlines()]
-    (letter,) = [letter for letter in letters if letter["message_id"] == event["messageId"]]
-    assert letter["reason"] == "http_400"
-    assert letter["last_answer"]["status"] == 400
-    assert "jane.doe@example.com" not in json.dumps(letter)
+    (dead_letter,) = of_event(gateway.run("dead-letters", "list", "--json").stdout, event)
+    assert dead_letter["reason"] == "http_400"
+    assert dead_letter["last_answer"]["status"] == 400
+    assert "jane.doe@example.com" not in json.dumps(dead_letter)
 
-    shown = gateway.run("dead-letters", "show", letter["id"])
+    shown = gateway.run("dead-letters", "show", dead_letter["id"])
     assert "jane.doe@example.com" not in shown.stdout.lower()
-    revealed = gateway.run("dead-letters", "show", letter["id"], "--reveal")
+    revealed = gateway.run("dead-letters", "show", dead_letter["id"], "--reveal")
     assert "Jane.Doe@Example.com" in revealed.stdout
 
-    replayed = gateway.run("dead-letters", "replay", letter["id"])
+    replayed = gateway.run("dead-letters", "replay", dead_letter["id"])
     assert (replayed.returncode, replayed.stdout.strip()) == (0, "1 sent again")
     wait_until(lambda: len(gateway.ledger(message_id=event["messageId"])) == 1, "the replay arrives")
-    assert gateway.run("dead-letters", "show", letter["id"]).returncode == 1
+    assert gateway.run("dead-letters", "show", dead_letter["id"]).returncode == 1
 
 
 def test_an_unmappable_event_goes_through_the_mapping_again_when_replayed(gateway: Stack) -> None:
     event = track("Order Completed", properties={"order_id": message_id(), "products": "none"})
     assert gateway.post("/v1/track", event).status_code == 200
     listed = gateway.run("dead-letters", "list", "--reason", "unmappable", "--endpoint", "none", "--json")
-    (letter,) = [
-        letter for letter in map(json.loads, listed.stdout.splitlines()) if letter["message_id"] == event["messageId"]
-    ]
-    assert letter["detail"].startswith("items_missing: properties.products")
-    replayed = gateway.run("dead-letters", "replay", letter["id"])
+    (dead_letter,) = of_event(listed.stdout, event)
+    assert dead_letter["detail"].startswith("items_missing: properties.products")
+    replayed = gateway.run("dead-letters", "replay", dead_letter["id"])
     assert replayed.stdout.startswith("1 kept, still unmappable")
-    purged = gateway.run("dead-letters", "purge", letter["id"], "--yes")
-    assert purged.stdout.strip() == "1 deleted"
+    purged = gateway.run("dead-letters", "purge", dead_letter["id"], "--yes")
+    assert purged.stdout.strip() == "1 dead letter deleted."
 
 
 def test_an_event_too_old_to_be_of_use_is_kept_and_sent_when_asked_for(gateway: Stack) -> None:
     event = track(timestamp=(datetime.now(UTC) - timedelta(days=10)).isoformat())
     assert gateway.post("/v1/track", event).status_code == 200
-    listed = gateway.run("dead-letters", "list", "--reason", "too_old", "--json").stdout.splitlines()
-    (letter,) = [letter for letter in map(json.loads, listed) if letter["message_id"] == event["messageId"]]
-    assert "still too_old" in gateway.run("dead-letters", "replay", letter["id"]).stdout
-    assert gateway.run("dead-letters", "replay", "--ignore-age", letter["id"]).stdout.strip() == "1 sent again"
+    listed = gateway.run("dead-letters", "list", "--reason", "too_old", "--json").stdout
+    (dead_letter,) = of_event(listed, event)
+    assert "still too_old" in gateway.run("dead-letters", "replay", dead_letter["id"]).stdout
+    assert gateway.run("dead-letters", "replay", "--ignore-age", dead_letter["id"]).stdout.strip() == "1 sent again"
     wait_until(lambda: len(gateway.ledger(message_id=event["messageId"])) == 1, "it is sent")
 
 
@@ -180,7 +182,7 @@ def test_logs_and_metrics_name_no_person_and_no_secret(gateway: Stack) -> None:
         assert secret not in said
 
 
-def test_the_books_balance(gateway: Stack) -> None:
+def test_the_counters_balance(gateway: Stack) -> None:
     """Every event received has ended in exactly one way, and the sums of the metrics page say so."""
     good = [{"type": "track", **track()} for _ in range(20)]
     identifies = [{"type": "identify", **track(), "traits": {"plan": "gold", "n": n}} for n in range(3)]
@@ -221,16 +223,26 @@ def test_unknown_paths_and_methods_answer_in_the_form_trackers_survive(gateway: 
 
 
 def test_the_api_is_described(gateway: Stack) -> None:
-    document = gateway.http.get("/openapi.json").json()
+    operators = f"http://127.0.0.1:{gateway.admin_port}"
+    document = gateway.http.get(f"{operators}/openapi.json").json()
     assert {"/v1/track", "/v1/identify", "/v1/page", "/v1/batch", "/readyz"} <= set(document["paths"])
-    assert gateway.http.get("/docs").status_code == 200
+    assert gateway.http.get(f"{operators}/docs").status_code == 200
 
 
 def test_health_pages_answer_on_gateway_and_worker(gateway: Stack) -> None:
-    for port in (gateway.gateway_port, gateway.worker_port):
+    for port in (gateway.admin_port, gateway.worker_port):
         for page in ("healthz", "readyz", "metrics", "scaling"):
             answer = gateway.http.get(f"http://127.0.0.1:{port}/{page}")
             assert answer.status_code == 200
+
+
+def test_the_public_port_has_none_of_the_pages_for_operators(gateway: Stack) -> None:
+    for page in ("/metrics", "/scaling", "/docs", "/openapi.json"):
+        assert gateway.http.get(page).status_code == 404
+    assert gateway.http.get("/readyz").json() == {"status": "ready"}
+    page = f"http://127.0.0.1:{gateway.admin_port}/metrics"
+    answer = gateway.http.get(page, headers={"Origin": "https://shop.example"})
+    assert [name for name in answer.headers if name.startswith("access-control")] == []
 
 
 def test_a_lane_never_exceeds_the_documented_limit(gateway: Stack) -> None:
@@ -243,5 +255,6 @@ def test_a_lane_never_exceeds_the_documented_limit(gateway: Stack) -> None:
     wait_until(lambda: gateway.waiting() == 0, "all are sent", 20)
     assert time.monotonic() - started > 2, "30 identity calls at 10 a second take more than 2 s"
     summary = gateway.summary()
-    assert max(summary["busiest_second"]["sandbox"].values()) <= 150
-    assert summary["busiest_second"]["sandbox"]["POST /v1/identity-resolution/user-identifiers"] <= 10
+    busiest, late_s = summary["busiest_second"]["sandbox"], gateway.standstill.worst_s
+    assert max(busiest.values()) <= 150 * (1 + late_s)
+    assert busiest["POST /v1/identity-resolution/user-identifiers"] <= 10 * (1 + late_s)

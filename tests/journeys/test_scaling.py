@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-import httpx
 import pytest
 
 from app.embedded import RedisBinary
+from tests.local import HTTP
 from tests.stack import DESTINATION, Stack, message_id, stack, wait_until
 
 CUSTOM: Final = 'destination="acme",endpoint="custom-event"'
@@ -34,7 +34,7 @@ def post(gateway: Stack, events: list[dict[str, Any]]) -> None:
 
 
 def scaling(gateway: Stack, port: int | None = None) -> dict[str, Any]:
-    page: dict[str, Any] = httpx.get(f"http://127.0.0.1:{port or gateway.gateway_port}/scaling", trust_env=False).json()
+    page: dict[str, Any] = HTTP.get(f"http://127.0.0.1:{port or gateway.admin_port}/scaling").json()
     return page
 
 
@@ -80,18 +80,18 @@ def test_a_hold_is_seen_and_what_it_holds_grows_old_and_is_no_work(gateway: Stac
 
 
 def test_dead_letters_and_redis_are_seen_too(gateway: Stack) -> None:
-    letters = f'gateway_dead_letters{{destination="{DESTINATION}"}}'
-    before = gateway.metrics()[letters]
+    dead_letters = f'gateway_dead_letters{{destination="{DESTINATION}"}}'
+    before = gateway.metrics()[dead_letters]
     post(gateway, [{**track(), "timestamp": "2020-01-01T00:00:00Z"}])
     page = gateway.metrics()
-    assert page[letters] == before + 1
+    assert page[dead_letters] == before + 1
     assert page["gateway_redis_memory_used_bytes"] > 0
     assert page["gateway_redis_memory_max_bytes"] == 0
     assert page["gateway_redis_up"] == 1
 
     gateway.kill("redis")
     wait_until(lambda: gateway.metrics()["gateway_redis_up"] == 0, "Redis is away")
-    for port in (gateway.gateway_port, gateway.worker_port):
-        answer = httpx.get(f"http://127.0.0.1:{port}/scaling", trust_env=False)
+    for port in (gateway.admin_port, gateway.worker_port):
+        answer = HTTP.get(f"http://127.0.0.1:{port}/scaling")
         assert (answer.status_code, answer.json()["reason"]) == (503, "redis_unreachable")
-        assert letters not in gateway.metrics(port), "what is not known is not said"
+        assert dead_letters not in gateway.metrics(port), "what is not known is not said"

@@ -1,4 +1,4 @@
-"""Opt-ins and opt-outs: what the settings name is sent, and nobody is texted twice, whatever fails on the way."""
+"""Opt-ins and opt-outs: configured ones are sent, and no person is texted twice, whatever fails on the way."""
 
 import itertools
 import json
@@ -50,12 +50,21 @@ class Person:
     def says(self, event: str) -> str:
         """One event with all that is known of them; its message id."""
         traits = {"phone": self.phone, "email": self.email}
-        body = {"event": event, "userId": self.phone[2:], "messageId": message_id(), "context": {"traits": traits}}
+        body = {
+            "event": event,
+            "userId": f"customer-{self.phone[2:]}",
+            "messageId": message_id(),
+            "context": {"traits": traits},
+        }
         assert self.gateway.post("/v1/track", body).status_code == 200
         return str(body["messageId"])
 
     def identifies(self, **traits: Any) -> None:
-        body = {"userId": self.phone[2:], "messageId": message_id(), "traits": {"phone": self.phone, **traits}}
+        body = {
+            "userId": f"customer-{self.phone[2:]}",
+            "messageId": message_id(),
+            "traits": {"phone": self.phone, **traits},
+        }
         assert self.gateway.post("/v1/identify", body).status_code == 200
 
     @property
@@ -96,7 +105,7 @@ def test_who_joins_is_subscribed_once_and_who_leaves_is_not_any_more(gateway: St
     settled(gateway)
     assert (person.channels, person.texts) == ({"TEXT", "EMAIL"}, 1)
     (call,) = gateway.ledger(path="/v1/subscriptions", contains=person.phone)
-    assert call["body"]["externalIdentifiers"] == {"clientUserId": person.phone[2:]}
+    assert call["body"]["externalIdentifiers"] == {"clientUserId": f"customer-{person.phone[2:]}"}
     assert len(gateway.ledger(path="/v1/events/custom", contains=person.phone)) == 2, "besides the normal calls"
     person.says("Newsletter Left")
     settled(gateway)

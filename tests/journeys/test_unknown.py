@@ -1,4 +1,4 @@
-"""Outcomes that nobody knows: counted apart, followed as the settings say, held whole where they say so."""
+"""Unknown outcomes: counted separately, handled by the configured policy, and kept whole for review."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.stack import DESTINATION, Stack, message_id, stack, wait_until
 
 pytestmark = pytest.mark.timeout(180)  # each command is a process of its own
 PURCHASE, CUSTOM, VIEW = "/v1/events/ecommerce/purchase", "/v1/events/custom", "/v1/events/ecommerce/product-view"
-POLICIES = {"purchase": "hold", "product-view": "give_up"}
+POLICIES = {"purchase": "review", "product-view": "give_up"}
 
 
 @pytest.fixture(scope="module")
@@ -58,21 +58,21 @@ def settled(gateway: Stack, within_s: float = 30) -> None:
 
 
 def test_an_order_cut_after_processing_is_held_and_counted_once_when_discarded(gateway: Stack) -> None:
-    before, ended = unknown(gateway, "purchase", "hold"), gateway.ended("unknown", "held")
+    before, ended = unknown(gateway, "purchase", "review"), gateway.ended("unknown", "review")
     gateway.fault(kind="cut", path=PURCHASE, count=1)
     event = order()
     gateway.post("/v1/track", event)
     settled(gateway)
     (call,) = held(gateway)
     assert (call["message_id"], call["endpoint"], call["reason"]) == (event["messageId"], "purchase", "unknown_outcome")
-    assert unknown(gateway, "purchase", "hold") == before + 1
-    assert gateway.ended("unknown", "held") == ended + 1
-    kept = f'gateway_unknown_outcomes_held{{destination="{DESTINATION}"}}'
+    assert unknown(gateway, "purchase", "review") == before + 1
+    assert gateway.ended("unknown", "review") == ended + 1
+    kept = f'gateway_unknown_outcomes_in_review{{destination="{DESTINATION}"}}'
     assert gateway.metrics()[kept] == 1
     assert gateway.run("dead-letters", "list").stdout.strip() == "No dead letters match."
     assert "ada@example.com" not in gateway.run("unknown-outcomes", "show", call["id"]).stdout
     assert "ada@example.com" in gateway.run("unknown-outcomes", "show", call["id"], "--reveal").stdout
-    assert "calls of unknown outcome as" in gateway.run("trace", event["messageId"]).stdout
+    assert "In review as call" in gateway.run("trace", event["messageId"]).stdout
 
     discarded = gateway.run("unknown-outcomes", "resolve", call["id"], "--discard", "--yes")
     assert (discarded.returncode, discarded.stdout.strip()) == (0, "1 discarded")
@@ -93,7 +93,7 @@ def test_an_order_that_never_arrived_is_sent_when_an_operator_says_so(gateway: S
     settled(gateway)
     assert (sent(gateway, PURCHASE, event), held(gateway)) == (1, [])
     assert unknown(gateway, "purchase", "sent_by_hand") == by_hand + 1
-    assert "Possible duplicates since the books began: 1 (" in gateway.run("unknown-outcomes", "list").stdout
+    assert "Possible duplicates since counting began: 1. At most" in gateway.run("unknown-outcomes", "list").stdout
 
 
 def test_what_is_given_up_is_neither_sent_again_nor_kept(gateway: Stack) -> None:
@@ -107,7 +107,7 @@ def test_what_is_given_up_is_neither_sent_again_nor_kept(gateway: Stack) -> None
 
 
 def test_what_was_under_way_when_its_worker_was_killed_is_of_unknown_outcome(gateway: Stack) -> None:
-    again, holds = unknown(gateway, "custom-event", "send_again"), unknown(gateway, "purchase", "hold")
+    again, holds = unknown(gateway, "custom-event", "send_again"), unknown(gateway, "purchase", "review")
     for path in (CUSTOM, PURCHASE):
         gateway.fault(kind="hang", when="after", path=path, count=1)
     event, bought = track("Signed Up"), order()
@@ -120,17 +120,17 @@ def test_what_was_under_way_when_its_worker_was_killed_is_of_unknown_outcome(gat
     assert sent(gateway, PURCHASE, bought) == 1
     assert [call["message_id"] for call in held(gateway)] == [bought["messageId"]]
     assert unknown(gateway, "custom-event", "send_again") == again + 1
-    assert unknown(gateway, "purchase", "hold") == holds + 1
+    assert unknown(gateway, "purchase", "review") == holds + 1
     assert "its worker stopped" in gateway.run("trace", event["messageId"]).stdout
 
 
 def test_every_mistake_is_told_in_a_line(gateway: Stack) -> None:
     for arguments, said in (
-        (["resolve", "1-1"], "say what is to become of them"),
-        (["resolve", "1-1", "--send"], "there is no held call 1-1"),
-        (["resolve", "nonsense", "--discard"], "there is no held call nonsense"),
-        (["resolve", "--discard"], "name ids"),
-        (["list", "--destination", "nobody"], "there is no destination 'nobody'"),
+        (["resolve", "1-1"], "Choose what to do with them"),
+        (["resolve", "1-1", "--send"], "There is no call in review 1-1"),
+        (["resolve", "nonsense", "--discard"], "There is no call in review nonsense"),
+        (["resolve", "--discard"], "Nothing is selected"),
+        (["list", "--destination", "nobody"], "There is no destination 'nobody'"),
     ):
         run = gateway.run("unknown-outcomes", *arguments)
         assert run.returncode != 0

@@ -1,4 +1,4 @@
-"""Attentive's own rules, one by one: each is kept before a call is sent, and the table says where.
+"""Attentive's own rules, one by one: each is kept before a call is sent, and the table shows where.
 
 Source: sections 3 to 5 of Attentive's API as it is documented; the same rules stand in openapi/attentive.yaml.
 """
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from app.pipeline import Bury, Decision, Drop, Forward
+from app.pipeline import Decision, Drop, Fail, Forward
 from app.segment.events import InvalidEvent
 from tests.builders import EMAIL, NOW, PHONE, USER_ID, Raw, about, calls, decided, identify, track
 
@@ -85,7 +85,9 @@ def kind(raw: Raw) -> type[Decision]:
 
 Sees = Callable[[Raw], Any]
 IDENTITY, NORMALISE = "app/identity/extract.py", "app/identity/normalise.py"
-FIELDS, SIZE, CLEANING = "app/mapping/fields.py", "app/mapping/size.py", "app/mapping/cleaning.py"
+TRANSFORMS, ITEMS = "app/mapping/transforms.py", "app/mapping/items.py"
+CONVERTERS: Final = "app/mapping/converters.py"
+SIZE, CLEANING = "app/mapping/size.py", "app/mapping/cleaning.py"
 CATALOGUE: Final = "app/mapping/catalogue.py"
 TIMES, ATTRIBUTES, USERS = "app/segment/times.py", "app/mapping/attributes.py", "app/mapping/users.py"
 
@@ -157,7 +159,7 @@ RULES: Final[list[tuple[str, str, Raw, Sees, Any]]] = [
         "a___________b",
     ),
     ("a type is trimmed", "app/segment/events.py", track("  x "), type_of, "x"),
-    ("a type has at most 200 characters", FIELDS, track("x" * 300), lambda raw: len(body(raw)["type"]), 200),
+    ("a type has at most 200 characters", TRANSFORMS, track("x" * 300), lambda raw: len(body(raw)["type"]), 200),
     # names (4.3)
     ("a name has none of 11 characters", CLEANING, booked(**{f"a{FORBIDDEN}b": 1}), properties, {"a___________b": 1}),
     ("nor has one far inside", CLEANING, booked(a=[{"b": {"c|d": 1}}]), properties, {"a": [{"b": {"c_d": 1}}]}),
@@ -172,12 +174,12 @@ RULES: Final[list[tuple[str, str, Raw, Sees, Any]]] = [
     ("an attribute's name has none of 11", ATTRIBUTES, told(**{f"a{FORBIDDEN}b": 1}), custom, {"a___________b": 1}),
     ("it has at most 200 characters", ATTRIBUTES, told(**{"x" * 201: 1, "tier": 1}), custom, {"tier": 1}),
     # values (4.4)
-    ("no value is null", CLEANING, booked(a=None, b=[None, {"c": None}], d=0), properties, {"b": [{}], "d": 0}),
+    ("no value is null", CLEANING, booked(a=None, b=[None, {"c": None}], d=0), properties, {"d": 0}),
     ("a long address passes as it is", SIZE, booked(url=LONG_URL), properties, {"url": LONG_URL}),
     ("a long address is noted", SIZE, booked(url=LONG_URL), lambda raw: "1,024" in notes(raw), True),
-    ("mediaUrl is text", FIELDS, booked(mediaUrl=5, a=1), properties, {"a": 1}),
+    ("mediaUrl is text", TRANSFORMS, booked(mediaUrl=5, a=1), properties, {"a": 1}),
     ("a call of over 256 KiB is noted", SIZE, booked(a="x" * 300_000), lambda raw: "300," in notes(raw), True),
-    ("a call of over 1 MiB is not sent", SIZE, booked(a="x" * 1_100_000), kind, Bury),
+    ("a call of over 1 MiB is not sent", SIZE, booked(a="x" * 1_100_000), kind, Fail),
     # when (4.5)
     (
         "occurredAt is UTC with milliseconds",
@@ -200,9 +202,9 @@ RULES: Final[list[tuple[str, str, Raw, Sees, Any]]] = [
         when,
         "2026-03-01T12:00:00.000Z",
     ),
-    ("it is at most a day old", "app/pipeline.py", {**booked(), "timestamp": DAYS_OLD}, kind, Bury),
+    ("it is at most a day old", "app/pipeline.py", {**booked(), "timestamp": DAYS_OLD}, kind, Fail),
     # the event's own id (4.6)
-    ("a custom event has its message id", FIELDS, booked(), lambda raw: body(raw)["externalEventId"], "message-1"),
+    ("a custom event has its message id", CATALOGUE, booked(), lambda raw: body(raw)["externalEventId"], "message-1"),
     (
         "an eCommerce event has none",
         "app/mapping/catalogue.py",
@@ -213,25 +215,43 @@ RULES: Final[list[tuple[str, str, Raw, Sees, Any]]] = [
     # items (4.7)
     (
         "a price is a list of one number",
-        FIELDS,
+        ITEMS,
         viewed(),
         price,
         [{"value": 19.99, "currency": "USD"}],
     ),
     (
         "a currency is three capitals",
-        FIELDS,
+        ITEMS,
         viewed(currency="cad"),
         price,
         [{"value": 19.99, "currency": "CAD"}],
     ),
-    ("a variant is the product where there is none", FIELDS, viewed(), lambda raw: item(raw)["productVariantId"], "A"),
-    ("a quantity is a whole number", FIELDS, viewed(quantity="3"), lambda raw: item(raw)["quantity"], 3),
-    ("a broken quantity is left out", FIELDS, viewed(quantity=0.5), lambda raw: "quantity" in item(raw), False),
-    ("an id is text", FIELDS, viewed(product_id=7), lambda raw: item(raw)["productId"], "7"),
-    ("an item without a price is left out", FIELDS, bought(ITEM, {"sku": "B"}), lambda raw: len(body(raw)["items"]), 1),
-    ("an order of no items is not sent", FIELDS, bought({"sku": "B"}), kind, Bury),
-    ("an order has its id when it is known", FIELDS, bought(ITEM, order_id=7), lambda raw: body(raw)["orderId"], "7"),
+    (
+        "a variant is the product where there is none",
+        CATALOGUE,
+        viewed(),
+        lambda raw: item(raw)["productVariantId"],
+        "A",
+    ),
+    ("a quantity is a whole number", CONVERTERS, viewed(quantity="3"), lambda raw: item(raw)["quantity"], 3),
+    ("a broken quantity is left out", CONVERTERS, viewed(quantity=0.5), lambda raw: "quantity" in item(raw), False),
+    ("an id is text", CONVERTERS, viewed(product_id=7), lambda raw: item(raw)["productId"], "7"),
+    (
+        "an item without a price is left out",
+        ITEMS,
+        bought(ITEM, {"sku": "B"}),
+        lambda raw: len(body(raw)["items"]),
+        1,
+    ),
+    ("an order of no items is not sent", ITEMS, bought({"sku": "B"}), kind, Fail),
+    (
+        "an order has its id when it is known",
+        CATALOGUE,
+        bought(ITEM, order_id=7),
+        lambda raw: body(raw)["orderId"],
+        "7",
+    ),
     # attributes (5.4, 5.5)
     ("an attribute is a scalar", ATTRIBUTES, told(a={"b": [1, 2]}, c=[{"d": 1}]), custom, {"a_b": "1, 2"}),
     (

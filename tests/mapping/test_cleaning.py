@@ -1,12 +1,15 @@
 """Names and values mended before they are sent: nothing is lost without a note."""
 
 import copy
+import random
 from typing import Any, Final
 
 import pytest
 
+from app.mapping import cleaning
 from app.mapping.cleaning import FORBIDDEN, clean_name, clean_object
 from tests.builders import body_of, forwarded, track
+from tests.hostile.work import processor_ns
 
 
 @pytest.mark.parametrize("sign", list(FORBIDDEN))
@@ -31,11 +34,13 @@ CASES: Final = [
         {"a|b": 1, "a_b": 2, "a_b_2": 3}, {"a_b_3": 1, "a_b": 2, "a_b_2": 3}, id="and so does one with a number"
     ),
     pytest.param({"a": {"b|c": [{"d|e": 1}]}}, {"a": {"b_c": [{"d_e": 1}]}}, id="at every depth"),
-    pytest.param({"a": None, "b": [None, 1], "c": {"d": None}}, {"b": [1], "c": {}}, id="null goes"),
-    pytest.param({"a": [[{"b|": None}]]}, {"a": [[{}]]}, id="in lists of lists too"),
+    pytest.param({"a": None, "b": [None, 1], "c": {"d": None}}, {"b": [1]}, id="null goes"),
+    pytest.param({"a": [[{"b|": 1}]]}, {"a": [[{"b_": 1}]]}, id="in lists of lists too"),
     pytest.param({"": 1, "a": 2}, {"a": 2}, id="a name that is empty goes"),
     pytest.param(
-        {"a": "", "b": 0, "c": False, "d": []}, {"a": "", "b": 0, "c": False, "d": []}, id="empty values stay"
+        {"a": "", "b": 0, "c": False, "d": [], "e": {}, "f": " \n", "g": [{}, "", [[]]], "h": {"i": {"j": None}}},
+        {"b": 0, "c": False},
+        id="what is empty goes, at every depth; zero and false stay",
     ),
 ]
 
@@ -81,3 +86,25 @@ def test_an_events_name_is_made_a_type_that_attentive_takes(event: str, type_: s
 def test_a_changed_type_is_noted() -> None:
     assert [note for note in forwarded(track("a|b")).notes if note.startswith("event")] != []
     assert forwarded(track("a b")).notes == ()
+
+
+def test_names_that_become_one_cost_no_more_than_their_number() -> None:
+    def colliding(number: int) -> dict[str, int]:
+        chance = random.Random(number)
+        return {"a" + "".join(chance.choices(FORBIDDEN, k=12)): n for n in range(number)}
+
+    few, many = colliding(200), colliding(1600)
+    clean = clean_object(many, "properties", [])
+    assert len(clean) == len(many)
+    costs = [processor_ns(lambda given=given: clean_object(given, "properties", [])) for given in (few, many)]  # type: ignore[misc]
+    assert costs[1] <= 24 * costs[0] + 2_000_000  # of eight times as many; what is quadratic takes 64 times
+
+
+def test_names_that_are_new_each_time_do_not_keep_usual_names_out() -> None:
+    for number in range(2 * cleaning._KNOWN_CLEAN_MOST):
+        clean_name(f"junk {number}")
+    assert clean_name("usual") == "usual"
+    assert "usual" in cleaning._KNOWN_CLEAN
+    assert len(cleaning._KNOWN_CLEAN) <= cleaning._KNOWN_CLEAN_MOST
+    clean_name("x" * 10_000)
+    assert max(map(len, cleaning._KNOWN_CLEAN)) < 1000

@@ -1,6 +1,7 @@
 """What a destination wants different: each feature of `mapping`, from the YAML to the call that is sent."""
 
 import copy
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -9,8 +10,22 @@ import pytest
 from app.attentive.call import Priority
 from app.mapping.catalogue import CATALOGUE
 from app.mapping.overrides import Overrides, catalogue_of
-from app.pipeline import Bury, Drop, Forward
-from tests.builders import EMAIL, WHEN, Raw, buried, calls, decided, dropped, forwarded, identify, page, planned, track
+from app.pipeline import Drop, Fail, Forward
+from tests.builders import (
+    EMAIL,
+    NOW,
+    WHEN,
+    Raw,
+    calls,
+    decided,
+    dropped,
+    failed,
+    forwarded,
+    identify,
+    page,
+    planned,
+    track,
+)
 
 QUIZ: Final[Raw] = {
     "score": 85,
@@ -32,12 +47,16 @@ def custom(properties: str, event: str = "Quiz Finished") -> str:
 
 
 PROPERTIES: Final = [
-    pytest.param("{}", QUIZ | {"notes": " ", "customer": {"tier": "gold"}}, id="all of them, when nothing is said"),
+    pytest.param(
+        "{}",
+        {key: QUIZ[key] for key in ("score", "name", "answers")} | {"customer": {"tier": "gold"}},
+        id="all of them, when nothing is said",
+    ),
     pytest.param("{keep: [score, unknown]}", {"score": 85}, id="kept by name"),
     pytest.param("{keep: []}", None, id="none kept"),
     pytest.param(
         "{keep: [customer, answers], drop: [customer.tier, answers.text]}",
-        {"customer": {}, "answers": [{"q": 1}, {"q": 2}]},
+        {"answers": [{"q": 1}, {"q": 2}]},
         id="dropped by path, in every element of a list",
     ),
     pytest.param("{keep: [score], drop: [score.value, nothing.here]}", {"score": 85}, id="dropped, and not there"),
@@ -150,8 +169,8 @@ class TestACustomEvent:
         assert expected.items() <= body.items()
 
     def test_without_a_type_is_kept_as_a_dead_letter(self) -> None:
-        bury = buried(track("Quiz Finished"), plan=planned(custom("{type: properties.kind}")))
-        assert bury.detail == "type_missing: nothing that `type` is read from has a value"
+        fail = failed(track("Quiz Finished"), plan=planned(custom("{type: properties.kind}")))
+        assert fail.detail == "type_missing: no source of `type` has a value"
 
 
 SALE: Final[Raw] = {
@@ -227,25 +246,26 @@ class TestProducts:
     @pytest.mark.parametrize(
         ("products", "detail"),
         [
-            pytest.param(None, "nothing that `items` is read from has a value", id="nowhere"),
-            pytest.param("A", "nothing that `items` is read from has a value", id="text"),
-            pytest.param([], "items is empty", id="an empty list"),
-            pytest.param([7], "items has no usable product", id="a list of numbers"),
-            pytest.param([{"sku": "A"}], "items has no usable price", id="without a price"),
-            pytest.param([{"price": 1}], "items has no usable productId", id="without an id"),
+            pytest.param(None, "must be a product or a list of products", id="nowhere"),
+            pytest.param("A", "must be a product or a list of products", id="text"),
+            pytest.param([], "is empty", id="an empty list"),
+            pytest.param([7], "has no usable product", id="a list of numbers"),
+            pytest.param([{"sku": "A"}], "has no usable price", id="without a price"),
+            pytest.param([{"price": 1}], "has no usable sku", id="without an id"),
         ],
     )
     def test_that_cannot_be_sent_make_a_dead_letter(self, products: Any, detail: str) -> None:
         mapping = "{item: {productId: sku}, events: {Product Added: {items: properties.cart}}}"
-        bury = buried(track("Product Added", {"cart": products}), plan=planned(mapping))
-        assert bury.detail == f"items_missing: {detail}"
+        fail = failed(track("Product Added", {"cart": products}), plan=planned(mapping))
+        assert fail.detail == f"items_missing: properties.cart {detail}"
 
     def test_with_an_amount_that_is_none_are_noted(self) -> None:
-        raw = track("Product Viewed", {"sku": "A", "sale": "free", "price": 1, "cur": "US$"})
-        notes = forwarded(raw, plan=planned("item: {price: [sale, price], currency: cur}")).notes
+        raw = track("Product Viewed", {"sku": "A", "sale": "free", "price": 1, "cur": "dollars"})
+        notes = failed(raw, plan=planned("item: {price: [sale, price], currency: cur}")).notes
         assert notes == (
             "properties.sale: not an amount of 0 or more, passed over",
             "properties.cur: not a three-letter currency, passed over",
+            "properties.sale or price: its currency is not known for certain, left out",
         )
 
 
@@ -313,6 +333,24 @@ class TestWhereItGoes:
         ]
 
 
+class TestIdentifyCallsToUserAttributesAlone:
+    PLAN: Final = planned("identify: {to: user-attributes}")
+
+    def test_link_identifiers_without_a_trait(self) -> None:
+        raw = identify({"email": EMAIL, "phone": "+14155550132"}, userId="7")
+        ((endpoint, body),) = calls(raw, plan=self.PLAN)
+        assert endpoint == "user-attributes"
+        assert body == {"identifiers": {"phone": "+14155550132", "email": EMAIL, "clientUserId": "7"}}
+
+    def test_need_two_identifiers_to_link(self) -> None:
+        assert dropped(identify({"email": EMAIL}), plan=self.PLAN).reason == "no_content"
+
+    @pytest.mark.parametrize("mapping", ["{}", "identify: {to: [identity, user-attributes]}"])
+    def test_leave_that_to_the_identity_call_where_there_is_one(self, mapping: str) -> None:
+        raw = identify({"email": EMAIL}, userId="7")
+        assert [endpoint for endpoint, _ in calls(raw, plan=planned(mapping))] == ["identity"]
+
+
 class TestTheTime:
     @pytest.mark.parametrize(
         ("ordered", "sent_as", "notes"),
@@ -321,6 +359,8 @@ class TestTheTime:
             pytest.param(1772355600, "2026-03-01T09:00:00.000Z", 0, id="in seconds"),
             pytest.param(None, WHEN, 0, id="the event's own where it is not told"),
             pytest.param("yesterday", WHEN, 1, id="the event's own where what is told is none"),
+            pytest.param("1970-01-01T00:00:00Z", WHEN, 1, id="the event's own where what is told is a zero"),
+            pytest.param(0, WHEN, 1, id="or a number that is a zero"),
             pytest.param("2026-03-02T00:00:00Z", WHEN, 1, id="the event's own where it had not come yet"),
         ],
     )
@@ -329,6 +369,15 @@ class TestTheTime:
         found = forwarded(track("Quiz Finished", {"ordered_at": ordered}), plan=plan)
         assert orjson.loads(found.deliveries[0].body)["occurredAt"] == sent_as
         assert len(found.notes) == notes
+
+    @pytest.mark.parametrize("timestamp", [None, "2529-03-01T10:00:00Z", "2026-03-03T12:00:00Z"])
+    def test_of_an_event_is_never_later_than_the_receipt(self, timestamp: str | None) -> None:
+        """Whatever the clock of the sender shows, to which the property is as close as the timestamp."""
+        plan = planned("events: {Quiz Finished: {occurredAt: properties.ordered_at}}")
+        raw = track("Quiz Finished", {"ordered_at": timestamp or "2529-03-01T10:00:00Z"}, timestamp=timestamp)
+        found = forwarded(raw, plan=plan)
+        assert datetime.fromisoformat(orjson.loads(found.deliveries[0].body)["occurredAt"]) == NOW
+        assert "occurredAt: later than the event itself, its own time is sent" in found.notes
 
 
 class TestWhatIsSwitchedOff:
@@ -409,7 +458,7 @@ def test_the_same_event_becomes_the_same_calls_and_is_never_touched(raw: Raw) ->
     first = decided(raw, plan=planned(EVERYTHING))
     assert raw == before
     assert decided(copy.deepcopy(raw), plan=planned(EVERYTHING)) == first
-    assert isinstance(first, Forward | Drop | Bury)
+    assert isinstance(first, Forward | Drop | Fail)
 
 
 def test_nothing_said_is_the_catalogue_itself() -> None:

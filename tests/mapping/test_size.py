@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 
 from app.mapping.size import KEYS, LARGE_BYTES, MOST_BYTES
-from tests.builders import EMAIL, about, body_of, buried, calls, forwarded, identify, track
+from tests.builders import EMAIL, about, body_of, calls, failed, forwarded, identify, track
 
 PRODUCT: Final = {"product_id": "A", "price": 1}
 
@@ -94,7 +94,7 @@ class TestBytes:
         assert [note for note in forward.notes if note.startswith("the custom-event call has 262,")] != []
 
     def test_of_a_call_that_is_too_large_are_kept_and_not_sent(self) -> None:
-        letter = buried(track("x", {"note": "x" * MOST_BYTES}))
+        letter = failed(track("x", {"note": "x" * MOST_BYTES}))
         assert letter.reason == "too_large"
         assert letter.detail.startswith("the custom-event call has 1,048,")
 

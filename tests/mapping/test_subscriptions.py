@@ -118,11 +118,11 @@ class TestAnOptIn:
         rules = plan(opt_in=[{"trait": "sms_consent", "is": True, **SOURCE}])
         raw = identify({"email": EMAIL, "phone": PHONE, "sms_consent": True})
         (sent,) = [each for each in forwarded(raw, plan=rules).deliveries if each.endpoint == "subscribe"]
-        assert (sent.doubts, sent.once_in_s) == (("phone", "email"), 366 * 86_400)
+        assert (sent.unverified, sent.dedupe_window_s) == (("phone", "email"), 366 * 86_400)
 
     def test_by_an_event_is_sent_at_once_and_remembered_for_an_hour(self) -> None:
         decision = forwarded(JOINED, plan=plan(opt_in=[{"event": "Newsletter Joined", **SOURCE}]))
-        assert (decision.deliveries[1].doubts, decision.deliveries[1].once_in_s) == ((), 3600)
+        assert (decision.deliveries[1].unverified, decision.deliveries[1].dedupe_window_s) == ((), 3600)
 
     def test_of_long_ago_is_a_dead_letter(self) -> None:
         rules = plan(opt_in=[{"event": "Newsletter Joined", **SOURCE}])
@@ -169,7 +169,39 @@ class TestAnOptOut:
         rules = plan(opt_in=[{"event": "Newsletter Left", **SOURCE}], opt_out=[{"event": "newsletter left"}])
         decision = forwarded(LEFT, plan=rules)
         assert [each.endpoint for each in decision.deliveries] == ["custom-event", "unsubscribe"]
-        assert "opt-in: the same event opts out, not sent" in decision.notes
+        assert "opt-in: not sent, because the event opts out too" in decision.notes
+
+
+class TestTheSource:
+    """Consent is irreversible, and a public write key is in everybody's hands."""
+
+    @pytest.mark.parametrize(
+        ("sources", "source", "consent", "sent", "noted"),
+        [
+            pytest.param(None, "shop", "any", True, False, id="a trusted source triggers any rule"),
+            pytest.param(("crm",), "shop", "any", False, False, id="but those for other sources"),
+            pytest.param(("crm", "shop"), "shop", "any", True, False, id="a rule may be for several"),
+            pytest.param(None, "shop", "named", False, True, id="a public source triggers no general rule"),
+            pytest.param(("shop",), "shop", "named", True, False, id="but one that lists it"),
+            pytest.param(("shop",), "shop", "none", False, True, id="unless it has no right to at all"),
+        ],
+    )
+    @pytest.mark.parametrize("direction", ["opt_in", "opt_out"])
+    def test_decides_whether_a_rule_applies(
+        self, direction: str, sources: Any, source: str, consent: Any, sent: bool, noted: bool
+    ) -> None:
+        rule = {"event": "Newsletter Joined", "sources": sources, **(SOURCE if direction == "opt_in" else {})}
+        general = plan(**{direction: [rule]})
+        own = Plan(subscriptions=general.subscriptions.for_source(source, consent))
+        assert bool(consents(JOINED, own)) is sent
+        notes = [note for note in forwarded(JOINED, plan=own).notes if "does not list this source" in note]
+        assert len(notes) == noted
+
+    def test_that_may_not_opt_out_does_not_cancel_an_opt_in(self) -> None:
+        joined = {"event": "Newsletter Joined"}
+        rules = plan(opt_in=[joined | SOURCE | {"sources": ["shop"]}], opt_out=[joined])
+        own = Plan(subscriptions=rules.subscriptions.for_source("shop", "named"))
+        assert [name for name, _ in consents(JOINED, own)] == ["subscribe"]
 
 
 def test_the_mapping_is_pure() -> None:

@@ -4,12 +4,14 @@ from typing import Any, Final
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from stdnum import luhn
+from stdnum import iban, luhn
+from stdnum.us import ssn
 
-from app.privacy.detectors import _CARDS, _SSN, ISSUERS, might_hold_numbers
+from app.privacy.detectors import _CARDS, _SSN, ISSUERS, found_in, is_card, might_hold_numbers
 from app.privacy.guard import Guard
+from tests.generated import examples
 
 VISA: Final = "4111111111111111"
 GUARD: Final = Guard()
@@ -99,6 +101,7 @@ def test_is_withheld(value: Any, kept: Any) -> None:
         pytest.param(None, id="nothing"),
         pytest.param("52f14939-4364-4600-8017-3691b7cee2fc", id="a UUID with a card's digits in its middle"),
         pytest.param("abcd4111-1111-1111-1111-0123456789ab", id="a UUID with a card's digits in its beginning"),
+        pytest.param("test-1c0f3575-8035-4241-8058-2f7910fe41cb", id="a UUID with a card that ends in its last group"),
     ],
 )
 def test_is_kept(value: Any) -> None:
@@ -112,7 +115,11 @@ def test_bare_digits_in_a_field_for_ids_are_an_id(name: str, value: Any) -> None
 
 
 def test_a_number_written_like_a_card_is_one_even_in_a_field_for_ids() -> None:
-    assert guarded("4111 1111 1111 1111", "order_id") == "REDACTED"
+    first, second = guarded("4111 1111 1111 1111", "order_id"), guarded("5555 5555 5555 4444", "order_id")
+    assert first.startswith("REDACTED-")
+    assert second.startswith("REDACTED-")
+    assert first != second  # two orders do not become one
+    assert guarded("4111 1111 1111 1111", "order_id") == first
 
 
 @pytest.mark.parametrize(
@@ -154,9 +161,49 @@ DIGITS: Final = st.sampled_from([1, 2, 3, 4, 5, 6, 14, 16, 19]).flatmap(
 BETWEEN: Final = st.sampled_from([" ", "-", ".", ",", "\u00a0", "\u2011", "", "a", "A", "_", "\u00e9"])
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@examples(500)
 @given(parts=st.lists(st.tuples(DIGITS, BETWEEN), min_size=1, max_size=7))
 def test_the_quick_look_passes_nothing_by_that_has_the_form(parts: list[tuple[str, str]]) -> None:
     text = "".join(digits + between for digits, between in parts)
     if any(form.search(text) for form in (*_CARDS, _SSN)):
         assert might_hold_numbers(f'{{"a":"{text}"}}'.encode())
+
+
+@examples(500)
+@given(st.from_regex(r"[0-9]{14,19}", fullmatch=True))
+def test_the_checksum_of_cards_is_that_of_the_library(digits: str) -> None:
+    prefixes = [(first, last, lengths) for _, ranges, lengths in ISSUERS for first, last in ranges]
+    issued = any(first <= digits[: len(first)] <= last and len(digits) in each for first, last, each in prefixes)
+    assert is_card(digits) is (issued and luhn.is_valid(digits))
+
+
+AREAS: Final = st.sampled_from(["000", "001", "078", "123", "219", "457", "665", "666", "667", "899", "900", "999"])
+GROUPS: Final = st.sampled_from(["00", "01", "05", "09", "55", "99"])
+SERIALS: Final = st.sampled_from(["0000", "0001", "1120", "5462", "9999"])
+
+
+@examples(300)
+@given(st.tuples(AREAS, GROUPS, SERIALS).map("-".join))
+def test_social_security_numbers_are_those_of_the_library(number: str) -> None:
+    assert bool(found_in(number)) is ssn.is_valid(number)
+
+
+@examples(300)
+@given(st.sampled_from(["DE89370400440532013000", "GB82WEST12345698765432", "NL91ABNA0417164300"]), st.integers(2, 9))
+def test_accounts_are_those_of_the_library(account: str, place: int) -> None:
+    for char in "0123456789":
+        changed = account[:place] + char + account[place + 1 :]
+        assert bool(found_in(changed)) is iban.is_valid(changed)
+
+
+@pytest.mark.parametrize("form", ["9400{:012}", "AB-123-45-{:04}", "DE8937040044{:010}"])
+@pytest.mark.parametrize("many", [30, 300, 1_000])
+def test_a_list_of_long_numbers_that_are_none_of_these_is_kept(many: int, form: str) -> None:
+    numbers = [form.format(number) for number in range(1, many + 1)]
+    numbers = [number for number in numbers if not iban.is_valid(number)]
+    assert guarded(numbers) == numbers
+
+
+def test_an_event_of_more_candidates_than_its_size_warrants_keeps_none_of_them() -> None:
+    event = {"type": "track", "properties": {"note": "4111 " * 1_000, "name": "Ann"}}
+    assert GUARD.inspect(event, orjson.dumps(event)).event["properties"] == {"note": "REDACTED", "name": "Ann"}

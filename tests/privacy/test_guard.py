@@ -159,7 +159,7 @@ class TestLists:
         "x",
         {
             "order_id": "A-1",
-            "health": {"diagnosis": "x", "since": 2020},
+            "health": {"allergy": "x", "since": 2020},
             "products": [{"sku": "a", "gift_note": "b"}, {"sku": "c", "gift_note": "d"}],
         },
         context={"traits": {"email": EMAIL, "phone": PHONE, "religion": "x"}, "ip": "203.0.113.24", "locale": "en"},
@@ -173,8 +173,8 @@ class TestLists:
     @pytest.mark.parametrize(
         ("deny", "gone"),
         [
-            pytest.param("properties.health", {"health", "diagnosis", "since"}, id="a field, with all below it"),
-            pytest.param("properties.health.*", {"diagnosis", "since"}, id="all below a field"),
+            pytest.param("properties.health", {"health", "allergy", "since"}, id="a field, with all below it"),
+            pytest.param("properties.health.*", {"allergy", "since"}, id="all below a field"),
             pytest.param("properties.products.gift_note", {"gift_note"}, id="a field of all things in a list"),
             pytest.param("properties.*.*_note", {"gift_note"}, id="stars, for a name and for a part of one"),
             pytest.param("traits.religion", {"religion"}, id="a trait, wherever traits stand"),
@@ -192,7 +192,7 @@ class TestLists:
         ("allow", "left"),
         [
             pytest.param(("properties.order_id",), {"order_id"}, id="one field"),
-            pytest.param(("properties.health",), {"health", "diagnosis", "since"}, id="a field with all below it"),
+            pytest.param(("properties.health",), {"health", "allergy", "since"}, id="a field with all below it"),
             pytest.param(("properties.products.sku",), {"products", "sku"}, id="a field of things in a list"),
             pytest.param(("properties.h*.since",), {"health", "since"}, id="with a star"),
             pytest.param(("properties.none",), set(), id="nothing that is there"),
@@ -233,6 +233,19 @@ class TestLists:
 def test_depth_is_no_way_past_it(opening: str, closing: str, depth: int) -> None:
     raw = track("x", {"deep": orjson.loads(opening * depth + f'"{CARD}"' + closing * depth)})
     assert b"4111" not in inspected(raw).json
+
+
+@pytest.mark.parametrize("deny", ["properties.*.*.health", "properties.other"])
+def test_what_lies_below_a_path_too_long_to_be_judged_is_denied_where_anything_is(deny: str) -> None:
+    raw = track("x", {"a" * 2_000: {"b": {"health": "x"}}, "note": "kept"})
+    assert inspected(raw, Policy(deny=(deny,))).event["properties"] == {"note": "kept"}
+
+
+def test_the_path_of_a_finding_is_short_however_long_the_names_are() -> None:
+    raw = track("x", {"a" * 2_000: {"b": [{"pin": "1234"}]}})
+    found = inspected(raw)
+    assert [(len(finding.path), finding.check) for finding in found.findings] == [(200, Check.SECRET)]
+    assert found.event["properties"] == {"a" * 2_000: {"b": [{"pin": "REDACTED"}]}}
 
 
 @pytest.mark.parametrize("raw", [None, 7, "text", [1], []])

@@ -1,5 +1,8 @@
 """Which names are names of secrets."""
 
+from typing import Any
+
+import orjson
 import pytest
 
 from app.privacy.names import ALONE, ANYWHERE, SecretNames
@@ -31,7 +34,20 @@ def test_the_tables_hold_in_every_spelling(name: str) -> None:
         pytest.param("opinion", False, id="another one"),
         pytest.param("lesson", False, id="a word that looks like ssn"),
         pytest.param("session_id", False, id="a session"),
-        pytest.param("token", False, id="a token: phones have one to be reached by"),
+        pytest.param("token", True, id="a token"),
+        pytest.param("cart_token", False, id="the id of a cart"),
+        pytest.param("push_token", False, id="what a phone is reached by"),
+        pytest.param("Passwort", True, id="a password in German"),
+        pytest.param("mot de passe", True, id="a password in French"),
+        pytest.param("contraseña", True, id="a password in Spanish"),
+        pytest.param("пароль", True, id="a password in Russian"),
+        pytest.param("apikey", True, id="a key in one word"),
+        pytest.param("account_number", True, id="an account"),
+        pytest.param("account_id", False, id="the id of an account"),
+        pytest.param("patient_diagnosis", True, id="a diagnosis with a word before it"),
+        pytest.param("passenger", False, id="a word that begins like a password"),
+        pytest.param("x" * 500 + "_password", True, id="a long name that ends in a password"),
+        pytest.param("password_" + "x" * 500, True, id="a long name that begins with a password"),
         pytest.param("payment_method", False, id="how it was paid"),
         pytest.param("credit_card_type", False, id="what kind of card"),
         pytest.param("loyalty_card_number", False, id="a card of the shop's own"),
@@ -52,3 +68,41 @@ def test_names_can_be_added_and_taken_out() -> None:
     assert "maidenName" in names
     assert "pin" not in names
     assert "password" in names
+
+
+def test_what_is_remembered_is_bounded_and_what_is_in_use_stays() -> None:
+    names = SecretNames(most_remembered=10)
+    for number in range(1_000):
+        assert "price" not in names
+        assert f"name_{number}" not in names
+    assert names.remembered <= 20
+    assert names.any_key({"price": 1}, b"{}") is False
+
+
+@pytest.mark.parametrize("name", ["jane@example.com", "+14155550132", "customer 4155550132", "Zoë"])
+def test_a_name_that_may_state_who_somebody_is_is_not_remembered(name: str) -> None:
+    names = SecretNames()
+    assert name not in names
+    assert names.remembered == 0
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param({"password": "x"}, id="of the event"),
+        pytest.param({"properties": {"password": "x"}}, id="of its properties"),
+        pytest.param({"properties": {"products": [{"password": "x"}]}}, id="of a product"),
+        pytest.param({"properties": {"a": [[{"b": {"password": "x"}}]]}}, id="in a list of lists"),
+        pytest.param({"context": {"page": {"password": "x"}}}, id="in the context"),
+        pytest.param({"context": {"traits": {"address": {"password": "x"}}}}, id="deep in the context"),
+        pytest.param({"integrations": {"a": {"password": "x"}}}, id="deep in the integrations"),
+        pytest.param({"other": {"password": "x"}}, id="in a place of the sender's own"),
+        pytest.param({"other": {"name": "password", "value": "x"}}, id="of a pair"),
+    ],
+)
+def test_the_name_of_a_secret_is_found_wherever_it_is(event: dict[str, Any]) -> None:
+    beside: dict[str, Any] = {"type": "track", "properties": {"price": 1}, "context": {"page": {"title": "{ {"}}}
+    names = SecretNames()
+    for whole in (event, beside | event, {"traits": {"a": {}}} | event):
+        assert names.any_key(whole, orjson.dumps(whole))
+    assert not names.any_key(beside, orjson.dumps(beside))

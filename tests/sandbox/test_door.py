@@ -101,7 +101,7 @@ async def test_a_key_without_scopes_reaches_only_who_am_i(client: httpx.AsyncCli
         assert reply.status_code == 403
         assert min(endpoint.scopes) in reply.json()["message"]
     else:
-        assert reply.status_code == 200
+        assert reply.status_code == (404 if endpoint.name == "show_job" else 200)  # there is no job of this ID
 
 
 async def test_v2_attributes_need_both_scopes(client: httpx.AsyncClient) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of accepted events: journeys, quiet losses, types, duplicates."""
+"""The results of accepted events: journeys, silent losses, types, duplicates."""
 
 from typing import Any
 

@@ -18,6 +18,8 @@ async def burst(client: httpx.AsyncClient, path: str, calls: int, **headers: str
 @pytest.mark.parametrize("endpoint", [pytest.param(each, id=each.label) for each in ENDPOINTS])
 async def test_documented_limits(client: httpx.AsyncClient, endpoint: Endpoint) -> None:
     expected = {IDENTITY: 10, UNSUBSCRIBE: 5}.get(endpoint.path, 150)
+    if endpoint.path.startswith(("/v2/bulk/", "/v2/segments")):
+        expected = 100
     if endpoint.label == f"POST {SUBSCRIBE}":
         expected = 10
     reply = await client.request(endpoint.method, endpoint.path.replace("{id}", "1"), json={})

@@ -13,7 +13,9 @@ import pytest
 
 from app.sandbox import RunningSandbox, running_sandbox
 from app.sandbox.__main__ import main
+from tests.local import HTTP, local_client
 from tests.sandbox.calls import CUSTOM, body_for
+from tests.waiting import patient, wait_until
 
 HEADERS = {"authorization": "Bearer sandbox-token"}
 
@@ -26,7 +28,7 @@ def server() -> Iterator[RunningSandbox]:
 
 @pytest.fixture
 def client(server: RunningSandbox) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, headers=HEADERS, timeout=10) as client:
+    with local_client(base_url=server.url, headers=HEADERS, timeout=patient(10)) as client:
         client.post("/_sandbox/reset").raise_for_status()
         yield client
 
@@ -68,7 +70,7 @@ def test_a_client_gives_up_on_a_hanging_call(client: httpx.Client) -> None:
     client.post("/_sandbox/faults", json={"kind": "hang", "when": "after", "count": 1})
     with pytest.raises(httpx.ReadTimeout):
         client.post(CUSTOM, json=body_for(CUSTOM), timeout=0.2)
-    assert kept(client) == 1
+    wait_until(lambda: kept(client) == 1, "the call is processed")
 
 
 def test_a_stopping_server_hangs_up_on_hanging_calls() -> None:
@@ -76,32 +78,32 @@ def test_a_stopping_server_hangs_up_on_hanging_calls() -> None:
 
     def call(url: str) -> None:
         try:
-            httpx.post(url + CUSTOM, json=body_for(CUSTOM), headers=HEADERS, timeout=30)
+            HTTP.post(url + CUSTOM, json=body_for(CUSTOM), headers=HEADERS, timeout=patient(30))
         except httpx.TransportError as error:
             failures.append(error)
 
     with running_sandbox() as running:
-        httpx.post(f"{running.url}/_sandbox/faults", json={"kind": "hang"})
+        HTTP.post(f"{running.url}/_sandbox/faults", json={"kind": "hang"})
         caller = threading.Thread(target=call, args=(running.url,))
         caller.start()
-        while not httpx.get(f"{running.url}/_sandbox/faults").json()["faults"][0]["struck"]:
+        while not HTTP.get(f"{running.url}/_sandbox/faults").json()["faults"][0]["struck"]:
             pass
-    caller.join(10)
+    caller.join(patient(10))
     assert len(failures) == 1
 
 
 def test_a_sandbox_that_went_away_comes_back_with_all_it_knew() -> None:
     with running_sandbox() as first:
-        assert httpx.post(first.url + CUSTOM, json=body_for(CUSTOM), headers=HEADERS).status_code == 200
+        assert HTTP.post(first.url + CUSTOM, json=body_for(CUSTOM), headers=HEADERS).status_code == 200
     port = httpx.URL(first.url).port
     assert port is not None
     with pytest.raises(httpx.ConnectError):
-        httpx.get(first.url)
+        HTTP.get(first.url)
     with running_sandbox(port=port, sandbox=first.sandbox) as second:
-        assert httpx.get(f"{second.url}/_sandbox/ledger").json()["total"] == 1
-        httpx.post(f"{second.url}/_sandbox/faults", json={"kind": "hang"})
+        assert HTTP.get(f"{second.url}/_sandbox/ledger").json()["total"] == 1
+        HTTP.post(f"{second.url}/_sandbox/faults", json={"kind": "hang"})
         with pytest.raises(httpx.ReadTimeout):
-            httpx.get(f"{second.url}/v1/me", timeout=0.2)
+            HTTP.get(f"{second.url}/v1/me", timeout=0.2)
 
 
 @contextmanager
@@ -120,12 +122,12 @@ def sandbox_process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], st
 def test_the_command_serves_and_stops_cleanly(stop: signal.Signals) -> None:
     arguments = ("--token", "other", "--unlimited", "--summary-only", "--latency-ms", "1:2")
     with sandbox_process(*arguments) as (process, url):
-        config = httpx.get(f"{url}/_sandbox/config").json()
+        config = HTTP.get(f"{url}/_sandbox/config").json()
         assert (config["limits_enabled"], config["summary_only"]) == (False, True)
         assert config["latency"] == {"*": {"kind": "uniform", "min_ms": 1.0, "max_ms": 2.0}}
-        assert httpx.get(f"{url}/v1/me", headers={"authorization": "Bearer other"}).status_code == 200
+        assert HTTP.get(f"{url}/v1/me", headers={"authorization": "Bearer other"}).status_code == 200
         process.send_signal(stop)
-        assert process.wait(10) == 0
+        assert process.wait(patient(10)) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
 

@@ -1,11 +1,12 @@
-"""One event, checked against the Spec: what becomes of it, or which field is at fault."""
+"""One event, checked against the Spec: its parsed form, or the field at fault."""
 
 import copy
+from functools import partial
 from typing import Any, Final
 
 import pytest
 
-from app.segment.events import MESSAGE_ID_CHARS, InvalidEvent, WireEvent, internal_message_id, parse_event
+from app.segment.events import MESSAGE_ID_CHARS, InvalidEvent, WireEvent, internal_message_id, parse_event, usable_id
 from tests.builders import EMAIL, Raw, identify, track
 
 WHOLE: Final[Raw] = {
@@ -51,7 +52,9 @@ def test_everything_at_once_may_be_null_but_who_and_what() -> None:
         pytest.param("customer-1042", "customer-1042", id="text stays"),
         pytest.param(" customer-1042\n", "customer-1042", id="blanks around it go"),
         pytest.param(1042, "1042", id="a number becomes text"),
-        pytest.param(0, "0", id="zero is an id"),
+        pytest.param(12345.0, "12345", id="a whole number has no fraction, whatever its type"),
+        pytest.param(1.5, "1.5", id="a fraction stays"),
+        pytest.param(10**30, "1" + "0" * 30, id="a number of any length keeps all its digits"),
         pytest.param(2**63 - 1, "9223372036854775807", id="a long number keeps all its digits"),
         pytest.param("", None, id="empty text is nothing"),
         pytest.param(" \t", None, id="blanks are nothing"),
@@ -61,6 +64,49 @@ def test_everything_at_once_may_be_null_but_who_and_what() -> None:
 def test_ids_are_text_or_nothing(given: Any, expected: str | None) -> None:
     event = parse_event(track("x", userId=given, anonymousId=given))
     assert (event.user_id, event.anonymous_id) == (expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        pytest.param("undefined", "a placeholder", id="a placeholder"),
+        pytest.param(" (NULL) ", "a placeholder", id="a placeholder in another form"),
+        pytest.param(0, "a placeholder", id="zero"),
+        pytest.param(-1, "a placeholder", id="minus one"),
+        pytest.param(1e20, "a number that has lost digits", id="a number that is no longer exact"),
+        pytest.param(10**100, "a number that has lost digits", id="a number of more than 100 digits"),
+    ],
+)
+def test_what_is_no_id_is_left_out_with_the_reason(given: Any, reason: str) -> None:
+    event = parse_event(track("x", userId=given, anonymousId=given))
+    assert (event.user_id, event.anonymous_id) == (None, None)
+    assert [field for field, why in event.left_out if why.startswith(reason)] == ["userId", "anonymousId"]
+
+
+def test_a_previous_id_may_be_a_placeholder_as_well() -> None:
+    event = parse_event({"type": "alias", "userId": "7", "previousId": "guest"})
+    assert (event.user_id, event.previous_id) == ("7", None)
+
+
+def test_placeholders_of_ones_own_are_no_ids() -> None:
+    event = parse_event(track("x", userId="KIOSK 7"), usable=partial(usable_id, placeholders=frozenset({"kiosk7"})))
+    assert event.user_id is None
+
+
+def test_a_message_id_that_all_events_share_is_replaced() -> None:
+    first, second = (parse_event(track("x", messageId="undefined")).message_id for _ in range(2))
+    assert first != second
+
+
+@pytest.mark.parametrize("field", ["properties", "traits", "context"])
+def test_an_empty_list_is_an_empty_object(field: str) -> None:
+    """PHP writes an empty array for both."""
+    event = parse_event({"type": "page", "userId": "7", field: []})
+    assert (dict(event.properties), dict(event.traits)) == ({}, {})
+
+
+def test_an_empty_list_of_traits_in_the_context_is_an_empty_object() -> None:
+    assert dict(parse_event({"type": "page", "userId": "7", "context": {"traits": []}}).traits) == {}
 
 
 @pytest.mark.parametrize("given", [None, "", "  "])
@@ -77,6 +123,12 @@ def test_an_event_without_a_message_id_gets_one_of_its_own(given: Any) -> None:
         pytest.param("m" * MESSAGE_ID_CHARS, True, id="100 characters"),
         pytest.param("m" * (MESSAGE_ID_CHARS + 1), False, id="101 characters"),
         pytest.param("ü" * MESSAGE_ID_CHARS, True, id="100 characters of two bytes"),
+        pytest.param("order-jane@example.com-7", False, id="one with an e-mail address"),
+        pytest.param("sms:+14155550132", False, id="one with a phone number"),
+        pytest.param("+1 (415) 555-0132", False, id="one that is a phone number"),
+        pytest.param("1+1", True, id="one with a plus sign"),
+        pytest.param("a+b/c==", True, id="one of base 64"),
+        pytest.param("20260301115958250", True, id="one of digits"),
         pytest.param("m" * 10_000, False, id="ten kilobytes"),
     ],
 )

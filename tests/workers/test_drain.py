@@ -11,22 +11,25 @@ import orjson
 import pytest
 from arq.connections import ArqRedis
 from prometheus_client import CollectorRegistry
+from redis.exceptions import ClusterDownError, MovedError, ReadOnlyError, RedisError, TryAgainError
 
-from app.attentive.client import AttentiveClient, Reply
+from app.attentive.answers import Reply
+from app.attentive.client import AttentiveClient
 from app.attentive.endpoints import Endpoint
 from app.config.destination import Destination
-from app.delivery.arrival import Arrival, calls_of
-from app.delivery.backlog import Lane
-from app.delivery.books import read_books
-from app.delivery.connection import open_redis
+from app.delivery.consumer import LaneConsumer
+from app.delivery.counters import read_counters
+from app.delivery.lane import Lane
 from app.delivery.outbox import Outbox
+from app.delivery.outbox_event import OutboxEvent, calls_of
 from app.delivery.pace import Pace
 from app.delivery.retention import Retention
 from app.delivery.unknown import WhenUnknown
 from app.metrics import DeliveryMetrics
+from app.store.connection import open_redis
 from tests.builders import delivery
-from workers.desk import Accounts, Desk
-from workers.drain import drain
+from workers.context import Accounts, WorkerContext
+from workers.drain import _settle, drain
 
 ACCOUNT: Final = "acme"
 LANE: Final = Lane(ACCOUNT, "custom-event")
@@ -70,23 +73,27 @@ class Attentive:
 
     got: "Counter[str]" = field(default_factory=Counter)
 
+    async def who_am_i(self) -> Reply:
+        return Reply(200, body=b"{}")
+
     async def send(self, _endpoint: Endpoint, body: bytes) -> Reply:
         await asyncio.sleep(0.002)
         self.got[orjson.loads(body)["externalEventId"]] += 1
         return Reply(200)
 
 
-def desk(redis: ArqRedis, attentive: Attentive) -> Desk:
+def context(redis: ArqRedis, attentive: Attentive) -> WorkerContext:
     accounts = Accounts(
         {ACCOUNT: Destination.model_validate({"api_token": "t"})},
         paces={LANE: Pace(10_000)},
         clients={ACCOUNT: cast(AttentiveClient, attentive)},
         policies={LANE: WhenUnknown.SEND_AGAIN},
-        deletions={},
+        erasures={},
         sources={},
+        trusted={},
     )
-    metrics, letters = DeliveryMetrics(CollectorRegistry()), Retention(timedelta(days=1), 100)
-    return Desk(redis, accounts, metrics, CONCURRENCY, 100, timedelta(hours=1), letters)
+    metrics, dead_letters = DeliveryMetrics(CollectorRegistry()), Retention(timedelta(days=1), 100)
+    return WorkerContext(redis, accounts, metrics, CONCURRENCY, 100, timedelta(hours=1), 2**30, dead_letters)
 
 
 async def accept(redis: ArqRedis) -> Counter[str]:
@@ -97,21 +104,21 @@ async def accept(redis: ArqRedis) -> Counter[str]:
         delivery(message_id=name, body=orjson.dumps({"externalEventId": name}), deadline=later, fresh_until=later)
         for name in names
     ]
-    arrivals = [Arrival(each.event_key, each.message_id, b"{}", calls=calls_of([each])) for each in waiting]
+    arrivals = [OutboxEvent(each.event_key, each.message_id, b"{}", calls=calls_of([each])) for each in waiting]
     await Outbox(redis, wake=lambda *_: None, journal_entries=100).submit(ACCOUNT, arrivals)
     return Counter(names)
 
 
 async def waiting(redis: ArqRedis) -> int:
-    """Events, by the books."""
-    [books] = await read_books(redis, [ACCOUNT])
-    return books.waiting
+    """Events, by the counters."""
+    [counters] = await read_counters(redis, [ACCOUNT])
+    return counters.waiting
 
 
 async def work(redis: ArqRedis, client: ArqRedis, attentive: Attentive) -> None:
     """One drain, until it has died or nothing waits any more; then a worker's stop."""
-    worker = desk(client, attentive)
-    task = asyncio.create_task(drain({"desk": worker}, ACCOUNT, LANE.endpoint))
+    worker = context(client, attentive)
+    task = asyncio.create_task(drain({"context": worker}, ACCOUNT, LANE.endpoint))
     while not task.done() and await waiting(redis):  # noqa: ASYNC110 - no event tells of either
         await asyncio.sleep(0.002)
     await worker.finish(timedelta(seconds=5))
@@ -151,3 +158,23 @@ async def test_a_drain_may_die_around_any_of_its_steps(url: str, redis: ArqRedis
         assert mortal.dead or mortal.steps < step
         assert got.total() <= EVENTS + CONCURRENCY, f"twice at most what was under way at step {step}"
         assert await waiting(redis) == 0
+
+
+@dataclass
+class Refusing:
+    """A lane whose node does nothing twice."""
+
+    refusal: RedisError
+    tries: int = 0
+
+    async def settle(self, _settlements: object) -> None:
+        self.tries += 1
+        if self.tries < 3:
+            raise self.refusal
+
+
+@pytest.mark.parametrize("refusal", [ClusterDownError, TryAgainError, MovedError, ReadOnlyError])
+async def test_an_answer_is_recorded_once_a_cluster_has_settled(refusal: type[RedisError]) -> None:
+    lane = Refusing(refusal("7 127.0.0.1:7000"))
+    await _settle(cast(LaneConsumer, lane), [])
+    assert lane.tries == 3

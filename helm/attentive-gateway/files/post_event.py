@@ -8,7 +8,7 @@ import uuid
 
 import httpx
 
-from app.config.values import BadSettings
+from app.config.bad_settings import BadSettings
 from app.settings import load_settings
 
 

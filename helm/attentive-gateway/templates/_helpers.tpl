@@ -27,12 +27,10 @@
 {{- default $made .Values.serviceAccount.name -}}
 {{- end -}}
 
-{{/* Called with a component: its own tag wins. */}}
+{{/* Called with a component. */}}
 {{- define "gateway.image" -}}
 {{- $image := .root.Values.image -}}
-{{- if .values.imageTag -}}
-{{- printf "%s:%s" $image.repository .values.imageTag -}}
-{{- else if $image.digest -}}
+{{- if $image.digest -}}
 {{- printf "%s@%s" $image.repository $image.digest -}}
 {{- else -}}
 {{- printf "%s:%s" $image.repository (default .root.Chart.AppVersion $image.tag) -}}
@@ -130,7 +128,7 @@ annotations:
 
 {{/* PromQL: the series of this release alone. */}}
 {{- define "gateway.series" -}}
-namespace="{{ .Release.Namespace }}",service=~"{{ include "gateway.fullname" . }}(-worker)?"
+namespace="{{ .Release.Namespace }}",service=~"{{ include "gateway.fullname" . }}-(admin|worker)"
 {{- end -}}
 
 {{/* Egress that gateways and workers share: DNS and Redis. */}}
@@ -157,4 +155,24 @@ namespace="{{ .Release.Namespace }}",service=~"{{ include "gateway.fullname" . }
     {{- range ternary (list 6379) .Values.networkPolicy.redisPorts .Values.redis.trial.enabled }}
     - {port: {{ . }}, protocol: TCP}
     {{- end }}
+{{- end -}}
+
+{{/* Attentive, and for the console an identity provider. Called with the values of networkPolicy. */}}
+{{- define "gateway.internet" -}}
+# Attentive
+- ports:
+    - {port: 443, protocol: TCP}
+  to:
+    - ipBlock:
+        cidr: 0.0.0.0/0
+        {{- with .privateNetworks }}
+        except:
+          {{- toYaml . | nindent 10 }}
+        {{- end }}
+    - ipBlock:
+        cidr: ::/0
+        {{- with .privateNetworksIPv6 }}
+        except:
+          {{- toYaml . | nindent 10 }}
+        {{- end }}
 {{- end -}}

@@ -14,10 +14,18 @@ What gateway, worker and test have in common. A component is (dict "root" $ "com
   value: {{ $values.listenAddress | quote }}
 - name: GATEWAY_PORT
   value: {{ $values.gateway.port | quote }}
+- name: GATEWAY_ADMIN_HOST
+  value: {{ $values.listenAddress | quote }}
+- name: GATEWAY_ADMIN_PORT
+  value: {{ $values.gateway.adminPort | quote }}
 - name: GATEWAY_WORKER_HOST
   value: {{ $values.listenAddress | quote }}
 - name: GATEWAY_WORKER_PORT
   value: {{ $values.worker.port | quote }}
+- name: GATEWAY_CONSOLE_HOST
+  value: {{ $values.listenAddress | quote }}
+- name: GATEWAY_CONSOLE_PORT
+  value: {{ $values.console.port | quote }}
 {{- if $values.redis.trial.enabled }}
 - name: GATEWAY_REDIS_URL
   value: redis://{{ include "gateway.fullname" .root }}-redis:6379/0
@@ -37,6 +45,10 @@ What gateway, worker and test have in common. A component is (dict "root" $ "com
   value: {{ $values.secrets.mountPath }}/GATEWAY_WRITE_KEY
 - name: ATTENTIVE_API_TOKEN_FILE
   value: {{ $values.secrets.mountPath }}/ATTENTIVE_API_TOKEN
+{{- if eq .component "console" }}
+- name: GATEWAY_CONSOLE_PASSWORD_FILE
+  value: {{ $values.secrets.mountPath }}/GATEWAY_CONSOLE_PASSWORD
+{{- end }}
 {{- end }}
 {{- end }}
 {{- range $variable, $value := $values.settings }}
@@ -57,6 +69,10 @@ securityContext:
 {{- end }}
 env:
   {{- include "gateway.environment" . | trim | nindent 2 }}
+  {{- if eq .component "syncs" }}
+  - name: GATEWAY_SYNC_STATE
+    value: {{ .values.stateUrl | default "/var/lib/attentive-gateway/syncs" }}
+  {{- end }}
   {{- if eq .component "gateway" }}
   - name: FORWARDED_ALLOW_IPS
     value: {{ join "," .values.trustedProxies | quote }}
@@ -108,7 +124,7 @@ volumeMounts:
 {{- end }}
 {{- end -}}
 
-{{/* What is the same for all our pods. No service links: a Service named "gateway" would set GATEWAY_PORT. */}}
+{{/* What all our pods share. No service links: a Service named "gateway" would set GATEWAY_PORT. */}}
 {{- define "gateway.podSpec" -}}
 serviceAccountName: {{ include "gateway.serviceAccountName" .root }}
 automountServiceAccountToken: false
@@ -147,7 +163,8 @@ affinity:
 {{- if lt (int64 $values.terminationGracePeriodSeconds) (int64 $stop) -}}
 {{- fail (printf "%s.terminationGracePeriodSeconds: a stop takes up to %d s, and would be cut short" .component $stop) -}}
 {{- end -}}
-{{- if and $values.autoscaling.enabled (gt (int64 $values.autoscaling.minReplicas) (int64 $values.autoscaling.maxReplicas)) -}}
+{{- $scaling := default (dict "enabled" false) $values.autoscaling -}}
+{{- if and $scaling.enabled (gt (int64 $scaling.minReplicas) (int64 $scaling.maxReplicas)) -}}
 {{- fail (printf "%s.autoscaling: minReplicas is more than maxReplicas" .component) -}}
 {{- end -}}
 apiVersion: apps/v1
@@ -209,6 +226,10 @@ spec:
           ports:
             - name: {{ .portName }}
               containerPort: {{ .port }}
+            {{- with .adminPort }}
+            - name: admin
+              containerPort: {{ . }}
+            {{- end }}
           startupProbe:
             httpGet: {path: /healthz, port: {{ .portName }}}
             {{- toYaml $values.startupProbe | nindent 12 }}

@@ -1,0 +1,1 @@
+"""Alerts: rules as a table, their states, and the messages that leave when a state changes."""

@@ -1,0 +1,1 @@
+"""Forgetting a person: requests, the removal from everything that is stored, and the receipts."""

@@ -1,0 +1,1 @@
+"""Redis plumbing: addresses, keys, connections, Lua scripts, group commit and polling."""

@@ -1,0 +1,100 @@
+"""What the pages show of numbers: graphs, rates, missed journeys, and what a promotion would change."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from app.console.pages.graphs import HEIGHT, WIDTH, graphs
+from app.counted import DropReason
+from app.delivery.delivery import to_ms
+from app.delivery.event_rates import Bucket, Rates
+from app.delivery.event_rows import RowOutcome
+from app.delivery.row_index import id_in_digits, row_head, rows_of
+from app.store.keys import DestinationKeys
+from tests.console.opened import EMAIL, Opened, arrive, configuration, happen, opened
+
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+
+
+def of(*buckets: Bucket) -> Rates:
+    return Rates("acme", buckets, complete=True)
+
+
+def points(path: str) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in re.findall(r"[ML]([\d.]+) ([\d.]+)", path)]
+
+
+def test_a_graph_reaches_from_its_bottom_to_its_top() -> None:
+    counts, _ = graphs(of(*(Bucket(NOW, received=n, delivered=5 * n, median=timedelta(seconds=n)) for n in range(11))))
+    received, delivered = counts.lines
+    assert [x for x, _ in points(delivered.path)] == [WIDTH * n / 10 for n in range(11)]
+    assert (points(delivered.path)[0][1], points(delivered.path)[-1][1]) == (HEIGHT - 2, 2)
+    assert points(received.path)[-1][1] > HEIGHT / 2
+    assert (counts.most, received.name, delivered.kind) == (50, "Received", "delivered")
+    assert "Delivered at most 50 a minute" in counts.text
+
+
+def test_a_minute_without_a_delivery_is_a_gap_and_no_zero() -> None:
+    seconds = [1, None, 2, 3]
+    spans = [None if each is None else timedelta(seconds=each) for each in seconds]
+    (_, delays) = graphs(of(*(Bucket(NOW, delivered=1, median=span, slowest=span) for span in spans)))
+    (slowest, median) = delays.lines
+    assert slowest.path.count("M") == median.path.count("M") == 2
+    assert slowest.area.count("Z") == 2
+
+
+def test_without_events_there_is_no_graph() -> None:
+    assert graphs(of(Bucket(NOW), Bucket(NOW))) == []
+
+
+async def test_the_overview_draws_the_last_hour(console: Opened, redis: Redis) -> None:
+    now = datetime.now(UTC)
+    for ago, outcome in ((3, RowOutcome.ACCEPTED), (2, RowOutcome.DELIVERED)):
+        row = rows_of("m-1", row_head(outcome, "shop", "Order Completed", ("purchase",)))
+        index = DestinationKeys("acme").journal_index
+        await redis.rpush(index, id_in_digits(f"{to_ms(now - timedelta(minutes=ago))}-0") + row)  # type: ignore[misc]
+    await redis.hset(DestinationKeys("acme").counters, mapping={"received": 1, "delivered": 1})  # type: ignore[misc]
+    page = (await (await console.user("vera")).get("/")).text
+    assert page.count('class="graph"') == 2
+    assert "Delivered at most 1 a minute" in page
+    assert "Median at most 60 s" in page
+
+
+async def test_lanes_show_the_rate_that_is_used_and_missed_journeys(console: Opened, redis: Redis) -> None:
+    for number in range(20):
+        await arrive(redis, f"m-{number}")
+    await redis.hset(DestinationKeys("acme").counters, mapping={"missed:arrived": 3, "missed:waited": 1})  # type: ignore[misc]
+    page = (await (await console.user("vera")).get("/lanes?destination=acme")).text
+    assert re.search(r'data-label="Used of allowed">2 of [\d.]+/s', page)
+    assert "Missed journeys" in page
+
+
+@pytest.mark.parametrize(
+    ("to", "status", "shown"),
+    [
+        pytest.param("", 200, "deliver: test_people", id="the next step"),
+        pytest.param("all", 200, "deliver: all", id="a step that is named"),
+        pytest.param("none", 400, "delivers to none already", id="no change"),
+        pytest.param("some", 400, "not valid", id="a step that does not exist"),
+    ],
+)
+async def test_a_promotion_is_previewed(
+    tmp_path: Path, url: str, redis: Redis, to: str, status: int, shown: str
+) -> None:
+    content: dict[str, Any] = configuration()
+    content["destinations"]["acme"] |= {"deliver": "none", "test_people": [EMAIL]}
+    reason = DropReason.NOT_DELIVERED.value
+    await happen(redis, "m-1", "received", event="Signed Up", decision="drop", reason=reason, calls=[])
+    async with opened(tmp_path, url, content) as console:
+        browser = await console.user("otto")
+        assert "no one" in (await browser.get("/destinations")).text
+        assert "/destinations/acme/promote" in (await browser.get("/destinations/acme")).text
+        answer = await browser.get("/destinations/acme/promote", params={"to": to} if to else {})
+    assert answer.status_code == status
+    assert shown in answer.text
+    assert ("Signed Up" in answer.text) is (status == 200)
+    assert EMAIL not in answer.text

@@ -1,0 +1,1 @@
+"""Syncs of tables in PostgreSQL and MariaDB, as real servers."""
