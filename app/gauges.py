@@ -5,17 +5,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from app.delivery.attributes import read_attributes
+from app.delivery.accounts.attributes import read_attributes
+from app.delivery.accounts.event_keys import read_event_keys
+from app.delivery.accounts.token_app import read_apps
 from app.delivery.backlog import LaneDepth, source_backlogs
 from app.delivery.counters import read_counters
 from app.delivery.dead_letter import DeadLetterQueue
-from app.delivery.event_keys import read_event_keys
 from app.delivery.lag import Objectives, read_lag
 from app.delivery.objectives import Verdict, Window, burn_rate
 from app.delivery.pressure import read_memory
 from app.delivery.queue_age import oldest_receipts
 from app.delivery.retention import Retention, read_kept
-from app.delivery.token_app import read_apps
 from app.delivery.workload import LaneWork, seconds_of_work
 from app.erasure.requests import count_open
 from app.masking import mask_text

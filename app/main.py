@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from app import __version__
 from app.config.topology import Loaded, Topology
-from app.delivery.attributes import KnownAttributes
+from app.delivery.accounts.attributes import KnownAttributes
 from app.delivery.pressure import PressureGauge
 from app.delivery.wakeup import Waker
 from app.health import Observed, probes_router

@@ -24,11 +24,11 @@ from app.attentive.client import AttentiveClient
 from app.attentive.endpoints import BY_NAME, PRODUCT_VIEW
 from app.delivery.consumer import LaneConsumer
 from app.delivery.delivery import Delivery
-from app.delivery.journal import attempt_record, reported
+from app.delivery.journal.journal import attempt_record, reported
+from app.delivery.journal.recording import Recorder, event_name
 from app.delivery.lane import Lane
 from app.delivery.outcome import Delivered, judge
 from app.delivery.pace import Pace
-from app.delivery.recording import Recorder, event_name
 from app.delivery.settlement import Entry, done
 from app.delivery.sliding_window import SlidingWindow
 from app.metrics import DeliveryMetrics
@@ -105,7 +105,7 @@ def _without_waiting(entries: Sequence[Entry], deliveries: Sequence[Delivery]) -
         ("judge", "delivery/outcome.py judge"): _one_by_one(
             lambda delivery: judge(ANSWER, delivery, now=now), deliveries
         ),
-        ("journal record", "delivery/journal.py attempt_record"): _one_by_one(record, deliveries),
+        ("journal record", "delivery/journal/journal.py attempt_record"): _one_by_one(record, deliveries),
         ("metrics", "metrics.py attempted, delivered"): _one_by_one(count, deliveries),
         ("how it ended", "delivery/settlement.py done"): _one_by_one(lambda pair: done(*pair, RECORD), pairs),
     }

@@ -17,8 +17,8 @@ from typing import Any, Final
 import orjson
 from redis.asyncio import Redis
 
-from app.delivery.event_rows import EventFilter, RowOutcome
-from app.delivery.event_search import search_events, search_rows, stories_of
+from app.delivery.journal.event_rows import EventFilter, RowOutcome
+from app.delivery.journal.event_search import search_events, search_rows, stories_of
 from app.delivery.outbox import Outbox
 from app.embedded import NoRedis, embedded_redis
 from app.ingest.arrivals import outbox_event_of

@@ -25,22 +25,22 @@ from app.alerts.state import AlertState, Kind, Level
 from app.attentive.call import Priority
 from app.config.topology import Topology
 from app.counted import DropReason
+from app.delivery.accounts.event_keys import EventKeys
 from app.delivery.backlog import lanes_to_wake
-from app.delivery.call_record import blank_rows, note, remove_recorded, trim, watch
 from app.delivery.consumer import LaneConsumer
 from app.delivery.dead_letter import DeadLetter, Filter
 from app.delivery.dead_letters import dead_letters, discard, edit, replay
 from app.delivery.delivery import Delivery, event_key, to_ms
-from app.delivery.event_keys import EventKeys
-from app.delivery.event_rows import EventFilter, RowOutcome
+from app.delivery.journal.call_record import blank_rows, note, remove_recorded, trim, watch
+from app.delivery.journal.event_rows import EventFilter, RowOutcome
+from app.delivery.journal.recording import Recording
+from app.delivery.journal.row_index import row_head, rows_of
 from app.delivery.lane import Lane
 from app.delivery.outbox import EVENTS_PER_FLUSH, Outbox
 from app.delivery.outbox_event import OutboxEvent, calls_of
 from app.delivery.pace import Pace
-from app.delivery.recording import Recording
 from app.delivery.removal import drop_waiting
 from app.delivery.retention import Retention, evict
-from app.delivery.row_index import row_head, rows_of
 from app.delivery.row_outcomes import lease_sync
 from app.delivery.settlement import dead_lettered, retried
 from app.embedded import NoRedis

@@ -16,12 +16,12 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
-from app.delivery.attributes import KnownAttributes
+from app.delivery.accounts.attributes import KnownAttributes
 from app.delivery.delivery import in_full
+from app.delivery.journal.refusals import Refusal
 from app.delivery.outbox import Outbox
 from app.delivery.outbox_event import OutboxEvent
 from app.delivery.pressure import Pressure
-from app.delivery.refusals import Refusal
 from app.delivery.retention import Retention
 from app.health import Observed
 from app.ingest.admission import Admission, Ceilings

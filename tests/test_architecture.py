@@ -132,8 +132,8 @@ PURE: Final = frozenset(
             "delivery.consent",
             "delivery.dead_letter",
             "delivery.delivery",
-            "delivery.event_rates",
-            "delivery.event_rows",
+            "delivery.journal.event_rates",
+            "delivery.journal.event_rows",
             "delivery.lane",
         ),
         *(
@@ -145,11 +145,13 @@ PURE: Final = frozenset(
             "delivery.recipients",
         ),
         *(
-            "delivery.recorded_call",
-            "delivery.recording",
-            "delivery.row_index",
-            "delivery.refused_attributes",
-            "delivery.search_hashes",
+            "delivery.journal.recorded_call",
+            "delivery.journal.recording",
+            "delivery.journal.row_index",
+            "delivery.accounts",
+            "delivery.journal",
+            "delivery.accounts.refused_attributes",
+            "delivery.journal.search_hashes",
             "delivery.settlement",
             "delivery.sliding_window",
         ),
@@ -167,6 +169,7 @@ PURE: Final = frozenset(
         *("traces.context", "traces.fastapi", "traces.sampling", "traces.spans"),
     }
 )
+JOURNAL_MAY_IMPORT: Final = frozenset({"delivery.consent", "delivery.delivery", "delivery.outcome"})
 DRAWS: Final = "delivery.backoff"
 CORE: Final = ("segment", "privacy", "identity", "mapping", "pipeline", "simulation")
 INPUT_AND_OUTPUT: Final = {
@@ -268,6 +271,12 @@ def test_every_part_of_the_app_has_its_place_in_the_order() -> None:
 @pytest.mark.parametrize("module", named(OF_APP))
 def test_a_module_imports_only_what_lies_below_it(module: Module) -> None:
     assert [name for name in ours(module) if not allowed(module.part, name)] == []
+
+
+@pytest.mark.parametrize("module", named([each for each in OF_APP if each.name.startswith("app.delivery.journal.")]))
+def test_what_is_recorded_knows_a_delivery_and_its_outcome_not_how_it_is_sent(module: Module) -> None:
+    of_delivery = [name for name in ours(module) if name.startswith("delivery.")]
+    assert {name for name in of_delivery if not name.startswith("delivery.journal")} <= JOURNAL_MAY_IMPORT
 
 
 @pytest.mark.parametrize("module", named(OF_APP))

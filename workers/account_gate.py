@@ -13,7 +13,7 @@ from arq.connections import ArqRedis
 from app.attentive.answers import Reply, Unreachable
 from app.attentive.client import AttentiveClient
 from app.config.destination import Destination
-from app.delivery.account import Account, Verdict, is_bound_to, kept_calls, read_binding, verify
+from app.delivery.accounts.account import Account, Verdict, is_bound_to, kept_calls, read_binding, verify
 from app.delivery.lane import Lane
 
 ASK_AGAIN_S: Final = 5.0  # while Attentive does not answer whose token it is

@@ -12,20 +12,20 @@ from app.attentive.answers import Reply, Unreachable
 from app.attentive.client import AttentiveClient
 from app.attentive.endpoints import BY_NAME, CUSTOM_EVENT, ELIGIBILITY, SUBSCRIBE
 from app.counted import DeadLettered, DeadReason, DropReason, LeftOut, MissedJourney, UnknownCall, http_reason
+from app.delivery.accounts.event_keys import EventKeys
+from app.delivery.accounts.refused_attributes import split
 from app.delivery.consent import ConsentRules, Learned, contacts_with_values, look_into, question, to_verify
 from app.delivery.consumer import Claim
 from app.delivery.dead_letter import DeadLetter
 from app.delivery.delivery import Delivery, Newer, Unreadable, event_key, in_full, to_ms
-from app.delivery.event_keys import EventKeys
-from app.delivery.event_rows import RowOutcome
-from app.delivery.journal import answer_facts, attempt_record, check_record, reported
+from app.delivery.journal.event_rows import RowOutcome
+from app.delivery.journal.journal import answer_facts, attempt_record, check_record, reported
+from app.delivery.journal.recording import Recorder, event_name, not_recorded
 from app.delivery.lag import DestinationLag
 from app.delivery.lane import Lane
 from app.delivery.opt_outs import Contact
 from app.delivery.outcome import Delivered, Hold, Outcome, RetryLater, RetryWithout, Undeliverable, Unknown, judge
 from app.delivery.recipients import EVERYBODY, Recipients
-from app.delivery.recording import Recorder, event_name, not_recorded
-from app.delivery.refused_attributes import split
 from app.delivery.settlement import (
     Entry,
     Settlement,

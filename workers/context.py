@@ -15,15 +15,15 @@ from app.attentive.client import AttentiveClient
 from app.attentive.endpoints import ENDPOINTS
 from app.config.destination import Destination
 from app.config.topology import Topology
+from app.delivery.accounts.event_keys import EventKeys
+from app.delivery.accounts.token_app import note_app
+from app.delivery.accounts.token_state import note_token
 from app.delivery.consent import ConsentRules
-from app.delivery.event_keys import EventKeys
+from app.delivery.journal.recording import Recording
 from app.delivery.lag import LagCounts, Objectives
 from app.delivery.lane import Lane
 from app.delivery.pace import Pace
-from app.delivery.recording import Recording
 from app.delivery.retention import Retention
-from app.delivery.token_app import note_app
-from app.delivery.token_state import note_token
 from app.delivery.unknown import WhenUnknown
 from app.erasure.requests import ErasureRules
 from app.metrics import DeliveryMetrics

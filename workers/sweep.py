@@ -12,13 +12,13 @@ import structlog
 from app.attentive.answers import Reply
 from app.attentive.client import AttentiveClient
 from app.attentive.token import works
+from app.delivery.accounts.token_state import note_token
 from app.delivery.backlog import lanes_to_wake
-from app.delivery.call_record import trim
 from app.delivery.counters import read_counters
 from app.delivery.hold import end_hold, read_hold
-from app.delivery.journal import bound_journals, trim_journals
+from app.delivery.journal.call_record import trim
+from app.delivery.journal.journal import bound_journals, trim_journals
 from app.delivery.retention import NEARLY_FULL, evict, read_kept
-from app.delivery.token_state import note_token
 from app.delivery.wakeup import wake_lane
 from app.store.connection import why_unavailable
 from app.store.errors import StoreError

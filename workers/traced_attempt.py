@@ -14,7 +14,7 @@ import structlog
 from app.attentive.answers import Reply, Unreachable
 from app.attentive.endpoints import BY_NAME, ELIGIBILITY
 from app.delivery.delivery import Delivery
-from app.delivery.journal import with_trace
+from app.delivery.journal.journal import with_trace
 from app.delivery.settlement import Entry, Settlement
 from app.traces.context import TraceContext
 from app.traces.exporting import Emit

@@ -18,12 +18,13 @@ from app.alerts.reports import Requests, read_processes, read_requests
 from app.alerts.rules import WINDOW_S, AlertId
 from app.alerts.volume import dropped, read_volume, silent
 from app.attentive.endpoints import PURCHASE
-from app.delivery.attributes import read_attributes
+from app.delivery.accounts.attributes import read_attributes
+from app.delivery.accounts.event_keys import read_event_keys
+from app.delivery.accounts.token_app import read_apps
 from app.delivery.backlog import lane_depths
 from app.delivery.counters import Counters, read_counters
 from app.delivery.dead_letter import DeadLetterQueue
 from app.delivery.delivery import to_ms
-from app.delivery.event_keys import read_event_keys
 from app.delivery.hold import NO_ANSWER, read_all_holds
 from app.delivery.lag import Objectives, read_lag
 from app.delivery.lane import Lane
@@ -33,7 +34,6 @@ from app.delivery.pressure import read_memory
 from app.delivery.queue_age import oldest_receipts
 from app.delivery.retention import Kept, Retention, read_kept
 from app.delivery.row_outcomes import read_problems
-from app.delivery.token_app import read_apps
 from app.erasure.requests import open_since
 from app.store.durability import check_durability
 from app.store.errors import StoreError

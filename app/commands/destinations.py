@@ -14,11 +14,11 @@ from app.commands.dead_letter_queue import Yes, confirm
 from app.commands.tokens import DestinationName
 from app.config.source import Source
 from app.counted import DropReason
+from app.delivery.accounts.event_keys import USABLE_KEYS
+from app.delivery.accounts.token_state import TokenReport
 from app.delivery.counters import Counters
-from app.delivery.event_keys import USABLE_KEYS
 from app.delivery.hold import HoldStatus
 from app.delivery.recipients import Deliver
-from app.delivery.token_state import TokenReport
 from app.operations.accounts import account_change, app_change, discard_old, keep, keep_app
 from app.operations.destinations import DestinationStatus, next_try, read_statuses, resume
 from app.operations.operator import BadRequest, Operator

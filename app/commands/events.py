@@ -12,7 +12,7 @@ import typer
 from app.commands.common import err, out, parse_span, table_with, whole, with_redis
 from app.commands.filters import with_filter
 from app.commands.recorded_calls import print_call
-from app.delivery.event_rows import (
+from app.delivery.journal.event_rows import (
     EventFilter,
     EventPage,
     EventRow,
@@ -22,7 +22,7 @@ from app.delivery.event_rows import (
     RowOutcome,
     position_text,
 )
-from app.delivery.event_search import calls_of
+from app.delivery.journal.event_search import calls_of
 from app.masking import printable
 from app.operations.events import following, listing, moment, stories
 from app.operations.operator import Operator

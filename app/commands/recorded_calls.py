@@ -4,7 +4,7 @@ import orjson
 from rich.json import JSON
 
 from app.commands.common import out
-from app.delivery.recorded_call import RecordedCall
+from app.delivery.journal.recorded_call import RecordedCall
 
 
 def print_call(call: RecordedCall) -> None:

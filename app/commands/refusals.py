@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from app.commands.common import out, parse_span, table_with, with_redis
-from app.delivery.refusals import Refusal
+from app.delivery.journal.refusals import Refusal
 from app.operations.refusals import UNKNOWN, recent_refusals, refusal_facts
 
 commands = typer.Typer(no_args_is_help=True, help="List requests and events that the intake refused.")

@@ -14,8 +14,8 @@ from rich.progress import track
 from rich.table import Column, Table
 
 from app.commands.common import fail, out, table_with, whole, with_redis
-from app.delivery.event_search import entries_about
-from app.delivery.journal import JournalEntry
+from app.delivery.journal.event_search import entries_about
+from app.delivery.journal.journal import JournalEntry
 from app.operations.operator import Operator
 
 _SAMPLES: Final = "shop.ndjson"

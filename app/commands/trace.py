@@ -11,7 +11,7 @@ from rich.table import Table
 
 from app.commands.common import audit, out, table_with, with_redis
 from app.commands.recorded_calls import print_call
-from app.delivery.journal import JournalEntry
+from app.delivery.journal.journal import JournalEntry
 from app.operations import trace as operation
 from app.operations.operator import Operator
 from app.operations.trace import Story

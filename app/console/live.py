@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from app.delivery.call_record import WATCHED_FOR, stop_watching, watch
-from app.delivery.event_rows import EventFilter, EventRow, Followed
-from app.delivery.event_search import follow, later, newest, rows_between
+from app.delivery.journal.call_record import WATCHED_FOR, stop_watching, watch
+from app.delivery.journal.event_rows import EventFilter, EventRow, Followed
+from app.delivery.journal.event_search import follow, later, newest, rows_between
 from app.store.connection import Redis
 from app.store.errors import StoreError
 from app.tasks import end

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from app.delivery.event_rates import Rates, rates_of
-from app.delivery.event_search import read_index
+from app.delivery.journal.event_rates import Rates, rates_of
+from app.delivery.journal.event_search import read_index
 from app.store.connection import Redis
 from app.store.keys import DestinationKeys
 

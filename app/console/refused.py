@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from app.console.access import Right
 from app.console.visit import Visit
-from app.delivery.refusals import UNKNOWN_SOURCE, Refusal
+from app.delivery.journal.refusals import UNKNOWN_SOURCE, Refusal
 from app.operations.refusals import recent_refusals
 
 

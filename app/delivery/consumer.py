@@ -12,10 +12,10 @@ from redis.exceptions import ResponseError
 from app.attentive.answers import Reply, Unreachable
 from app.counted import DELIVERED, Evicted
 from app.delivery.dead_letter import DeadLetterQueue
+from app.delivery.journal.recording import Recording
 from app.delivery.lane import Lane
 from app.delivery.outcome import Hold
 from app.delivery.pace import FAILURES_TO_STOP, LONGEST_STOP, SHARE, Pace, feedback_of
-from app.delivery.recording import Recording
 from app.delivery.retention import DEFAULT_RETENTION, Retention, share_args
 from app.delivery.settlement import Entry, Settlement
 from app.store.connection import ANSWER_S

@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 from app.counted import REPLAYED, UnknownCall
 from app.delivery.dead_letter import DeadLetter, DeadLetterQueue, Filter, kept_key, queue_key, read_dead_letter
 from app.delivery.delivery import Delivery, event_key
-from app.delivery.event_rows import RowOutcome
-from app.delivery.row_index import row_head, rows_of
+from app.delivery.journal.event_rows import RowOutcome
+from app.delivery.journal.row_index import row_head, rows_of
 from app.delivery.unknown import SENT_BY_HAND
 from app.store.keys import DestinationKeys, LaneKeys
 from app.store.script import Argument, Keys, Script

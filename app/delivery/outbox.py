@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from app.counted import RECEIVED, UNCHANGED, Dropped, DropReason, Evicted
-from app.delivery.attributes import MOST_KEPT
+from app.delivery.accounts.attributes import MOST_KEPT
 from app.delivery.dead_letter import DeadLetterQueue
 from app.delivery.last_sent import Fingerprint
 from app.delivery.outbox_event import OutboxEvent, PackedCall

@@ -13,9 +13,9 @@ import orjson
 from app.attentive.answers import Reply, Unreachable
 from app.attentive.endpoints import BY_NAME
 from app.counted import DeadReason, http_reason
+from app.delivery.accounts.refused_attributes import refused_attributes
 from app.delivery.backoff import LONGEST_WAIT, LONGEST_WAIT_BUSY, backoff
 from app.delivery.delivery import Delivery
-from app.delivery.refused_attributes import refused_attributes
 from app.delivery.unknown import WhenUnknown
 
 HOLD: Final = timedelta(seconds=30)  # of an endpoint, after a 403

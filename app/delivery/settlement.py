@@ -7,9 +7,9 @@ from app.attentive.answers import Reply, Unreachable
 from app.counted import DeadLettered, Dropped, DropReason
 from app.delivery.dead_letter import DeadLetter
 from app.delivery.delivery import Delivery, to_ms
+from app.delivery.journal.recording import NOT_RECORDED, Recorded
 from app.delivery.last_sent import Fingerprint, fingerprint_of
 from app.delivery.outcome import Hold
-from app.delivery.recording import NOT_RECORDED, Recorded
 from app.delivery.unknown import UNKNOWN_ENDING, WhenUnknown
 from app.value import Value, changed
 

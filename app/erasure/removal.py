@@ -12,12 +12,12 @@ import orjson
 from redis.asyncio import Redis
 
 from app.counted import DropReason
-from app.delivery.call_record import blank_rows, remove_recorded
 from app.delivery.dead_letter import DeadLetterQueue, kept_key, queue_key, read_dead_letter
 from app.delivery.delivery import in_full
+from app.delivery.journal.call_record import blank_rows, remove_recorded
+from app.delivery.journal.recorded_call import unpack
 from app.delivery.lane import Lane
 from app.delivery.last_sent import identifiers_in
-from app.delivery.recorded_call import unpack
 from app.delivery.removal import Member, closed, identified, remove_calls
 from app.erasure.requests import Erasure, removed_field
 from app.erasure.subject import Subject

@@ -10,8 +10,8 @@ from typing import Any, Final, Self
 import orjson
 import phonenumbers
 
+from app.delivery.journal.search_hashes import Kind, search_hash
 from app.delivery.last_sent import who
-from app.delivery.search_hashes import Kind, search_hash
 
 ID_CHARS: Final = 8  # an id this long is looked for everywhere; a shorter one, such as 42, only where ids stand
 _SENT_CHARS: Final = (

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import orjson
 
 from app.counted import DropReason
-from app.delivery.attributes import Types
+from app.delivery.accounts.attributes import Types
 from app.delivery.dead_letter import DeadLetter
 from app.ingest.profile_session import ProfileSession
 from app.pipeline import Decision, Drop, Fail, Forward, Known, Plan, decide, read

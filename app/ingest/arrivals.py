@@ -11,11 +11,11 @@ import orjson
 from app.counted import DeadLettered, Dropped, DropReason
 from app.delivery.dead_letter import DeadLetter
 from app.delivery.delivery import event_key
-from app.delivery.event_rows import RowOutcome
+from app.delivery.journal.event_rows import RowOutcome
+from app.delivery.journal.recording import shown_name
+from app.delivery.journal.row_index import identifier_heads, row_head, rows_of
+from app.delivery.journal.search_hashes import search_hash
 from app.delivery.outbox_event import OutboxEvent, PackedCall, calls_of
-from app.delivery.recording import shown_name
-from app.delivery.row_index import identifier_heads, row_head, rows_of
-from app.delivery.search_hashes import search_hash
 from app.erasure.requests import Request
 from app.identity.recent import forget_recent, recent
 from app.masking import mask_email, mask_id, mask_phone, mask_text

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from app.delivery.attributes import KnownAttributes
+from app.delivery.accounts.attributes import KnownAttributes
 from app.delivery.delivery import Delivery
 from app.delivery.outbox import Outbox
 from app.delivery.outbox_event import OutboxEvent, calls_of

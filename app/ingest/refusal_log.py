@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from app.delivery.refusals import Refusal
+from app.delivery.journal.refusals import Refusal
 from app.ingest.refusal import Refused
 from app.masking import mask_text
 from app.segment.events import internal_message_id

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from app.delivery.journal import with_trace
+from app.delivery.journal.journal import with_trace
 from app.delivery.outbox_event import OutboxEvent
 from app.ingest.auth import Sender
 from app.ingest.exchange import Request, Respond, Response

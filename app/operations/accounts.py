@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.counted import DropReason
-from app.delivery.account import Account, read_binding, rebind
+from app.delivery.accounts.account import Account, read_binding, rebind
+from app.delivery.accounts.token_app import TokenApp, accept_app, read_apps
 from app.delivery.dead_letter import DeadLetter, DeadLetterQueue, Filter
 from app.delivery.dead_letters import dead_letters, discard
 from app.delivery.removal import drop_waiting
-from app.delivery.token_app import TokenApp, accept_app, read_apps
 from app.operations.operator import BadRequest, OperationError, Operator
 from app.wiring.shared import lanes_of
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.delivery.attributes import forget_attribute, read_attributes
+from app.delivery.accounts.attributes import forget_attribute, read_attributes
 from app.delivery.counters import read_counters
 from app.operations.operator import NotFound, Operator
 

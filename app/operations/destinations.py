@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.config.destination import Destination
-from app.delivery.attributes import Types, read_attributes
+from app.delivery.accounts.attributes import Types, read_attributes
+from app.delivery.accounts.event_keys import read_event_keys
+from app.delivery.accounts.token_app import TokenApp, read_apps
+from app.delivery.accounts.token_state import TokenReport, read_token
 from app.delivery.backlog import lane_depths
 from app.delivery.counters import Counters, read_counters
 from app.delivery.dead_letter import DeadLetterQueue
-from app.delivery.event_keys import read_event_keys
 from app.delivery.hold import HoldStatus, end_hold, read_holds
 from app.delivery.retention import read_kept
-from app.delivery.token_app import TokenApp, read_apps
-from app.delivery.token_state import TokenReport, read_token
 from app.operations.operator import BadRequest, Operator
 from app.wiring.shared import lanes_of
 

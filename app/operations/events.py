@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from app.attentive.endpoints import BY_NAME
-from app.delivery.event_rows import EventFilter, EventPage, EventStory, Followed, position_of
-from app.delivery.event_search import newest, search_events, stories_of, watched
+from app.delivery.journal.event_rows import EventFilter, EventPage, EventStory, Followed, position_of
+from app.delivery.journal.event_search import newest, search_events, stories_of, watched
 from app.masking import mask_text
 from app.operations.operator import BadRequest, NotFound, Operator
 from app.segment.events import internal_message_id

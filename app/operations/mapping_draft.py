@@ -17,7 +17,7 @@ from app.config.document import BadFile, Document, Mistake
 from app.config.edits import NotEditable, block_at, first_line_at, with_block, with_value, without
 from app.config.topology import Loaded, load_content
 from app.config.values import Secrets
-from app.delivery.event_search import newest_calls
+from app.delivery.journal.event_search import newest_calls
 from app.mapping.catalogue import Key
 from app.operations.comparison import Comparison
 from app.operations.operator import BadRequest, OperationError, Operator

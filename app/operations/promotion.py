@@ -8,14 +8,14 @@ from typing import Any, Final
 import orjson
 
 from app.counted import DropReason
-from app.delivery.account import read_binding
+from app.delivery.accounts.account import read_binding
+from app.delivery.accounts.token_state import TokenReport, TokenState, read_token
 from app.delivery.backlog import calls_in
 from app.delivery.counters import read_counters
 from app.delivery.delivery import Delivery, Unreadable
 from app.delivery.hold import HoldStatus
-from app.delivery.journal import entries_of
+from app.delivery.journal.journal import entries_of
 from app.delivery.recipients import Deliver, Recipients
-from app.delivery.token_state import TokenReport, TokenState, read_token
 from app.operations.destinations import holds_of
 from app.operations.operator import BadRequest, Operator
 from app.wiring.shared import lanes_of

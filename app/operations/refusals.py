@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Final
 
-from app.delivery.refusals import UNKNOWN_SOURCE, Refusal, read_refusals
+from app.delivery.journal.refusals import UNKNOWN_SOURCE, Refusal, read_refusals
 from app.operations.operator import BadRequest, Operator
 
 UNKNOWN: Final = "unknown"  # how an operator names the sender of requests with a wrong write key

@@ -8,7 +8,7 @@ import orjson
 
 from app.attentive.call import Priority
 from app.counted import Dropped, DropReason
-from app.delivery.attributes import read_attributes
+from app.delivery.accounts.attributes import read_attributes
 from app.delivery.dead_letter import DeadLetter
 from app.delivery.dead_letters import replay as move
 from app.delivery.delivery import Delivery, event_key, to_ms

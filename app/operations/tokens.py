@@ -11,9 +11,9 @@ from app.attentive.endpoints import ELIGIBILITY, PRIVACY_DELETE, SEGMENT_MEMBERS
 from app.attentive.token import PROBES, Held, held, owner, works
 from app.config.destination import Destination
 from app.config.sync import Sync
+from app.delivery.accounts.token_app import note_app
+from app.delivery.accounts.token_state import TokenReport, note_token
 from app.delivery.hold import end_hold, read_hold
-from app.delivery.token_app import note_app
-from app.delivery.token_state import TokenReport, note_token
 from app.delivery.unknown import WhenUnknown, default_policy
 from app.masking import mask_text
 from app.operations.operator import Operator

@@ -10,10 +10,10 @@ import orjson
 from app.delivery.backlog import deliveries_of
 from app.delivery.dead_letter import DeadLetterQueue, Filter
 from app.delivery.dead_letters import dead_letters
-from app.delivery.event_search import calls_of, rows_about
-from app.delivery.journal import JournalEntry
-from app.delivery.recorded_call import RecordedCall
-from app.delivery.refusals import REFUSED_STEP
+from app.delivery.journal.event_search import calls_of, rows_about
+from app.delivery.journal.journal import JournalEntry
+from app.delivery.journal.recorded_call import RecordedCall
+from app.delivery.journal.refusals import REFUSED_STEP
 from app.masking import mask_personal, mask_text
 from app.operations.operator import NotFound, Operator
 from app.operations.refusals import recent_refusals, refusal_facts

@@ -12,7 +12,7 @@ import orjson
 
 from app.attentive.endpoints import BY_NAME, SEGMENT_MEMBERS
 from app.counted import DeadLettered, Dropped
-from app.delivery.attributes import read_attributes
+from app.delivery.accounts.attributes import read_attributes
 from app.delivery.delivery import to_ms
 from app.masking import mask_personal
 from app.operations.operator import Operator

@@ -17,7 +17,7 @@ from app.attentive.client import AttentiveClient, Timeouts
 from app.clock import now_ms
 from app.config.destination import Destination
 from app.counted import DELIVERED
-from app.delivery.attributes import read_attributes, store_attributes
+from app.delivery.accounts.attributes import read_attributes, store_attributes
 from app.delivery.outbox import Outbox
 from app.delivery.row_outcomes import (
     known_state,

@@ -7,10 +7,10 @@ from functools import partial
 from app.alerts.gateway_watch import GatewayWatch
 from app.alerts.reports import ProcessReport, RequestReport
 from app.config.topology import Topology
-from app.delivery.attributes import KnownAttributes
+from app.delivery.accounts.attributes import KnownAttributes
+from app.delivery.journal.refusals import store_refusals
 from app.delivery.outbox import Outbox
 from app.delivery.pressure import PressureGauge
-from app.delivery.refusals import store_refusals
 from app.delivery.sharded_outbox import ShardedOutbox
 from app.ingest.admission import Admission, Ceilings
 from app.ingest.auth import WriteKeys

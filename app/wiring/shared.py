@@ -8,11 +8,11 @@ from app.attentive.endpoints import BY_NAME, ENDPOINTS
 from app.config.destination import Destination
 from app.config.source import Source
 from app.config.topology import Topology
+from app.delivery.journal.recording import Recording
 from app.delivery.lag import Objectives
 from app.delivery.lane import Lane
 from app.delivery.objectives import Objective
 from app.delivery.pace import Pace
-from app.delivery.recording import Recording
 from app.delivery.retention import Retention
 from app.identity.enrichment import ProfileRules
 from app.settings import Settings

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from app.cli import cli
 from app.commands import events
 from app.commands.common import OperatorConsole, table_with
-from app.delivery.event_rows import EventFilter, Followed, position_of, position_text
-from app.delivery.recording import Recording
+from app.delivery.journal.event_rows import EventFilter, Followed, position_of, position_text
+from app.delivery.journal.recording import Recording
 from app.operations.events import checked, following, listing, position_in, stories
 from app.operations.operator import BadRequest, NotFound, Operator
 from app.store.keys import DestinationKeys

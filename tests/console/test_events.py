@@ -16,8 +16,8 @@ from redis.asyncio import Redis
 
 from app.delivery.dead_letter import DeadLetterQueue
 from app.delivery.delivery import to_ms
-from app.delivery.event_rows import position_of, position_text
-from app.delivery.refusals import Refusal, store_refusals
+from app.delivery.journal.event_rows import position_of, position_text
+from app.delivery.journal.refusals import Refusal, store_refusals
 from tests.builders import NOW
 from tests.console.opened import Opened, arrive, happen, keep_letter
 from tests.ports import free_port

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from app.delivery.event_rows import EventFilter
+from app.delivery.journal.event_rows import EventFilter
 from app.delivery.lane import Lane
 from app.store.keys import DestinationKeys
 from tests.console.opened import arrive, keep_letter, opened

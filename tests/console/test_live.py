@@ -9,8 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from app.console.live import Live, LiveBatch
-from app.delivery.event_rows import EventFilter, EventRow, RowOutcome
-from app.delivery.event_search import newest
+from app.delivery.journal.event_rows import EventFilter, EventRow, RowOutcome
+from app.delivery.journal.event_search import newest
 from app.store.errors import StoreError
 from app.store.keys import DestinationKeys
 from tests.console.opened import arrive, happen

@@ -15,7 +15,7 @@ import yaml
 from redis.asyncio import Redis
 
 from app.console.pages.mapping_edit import places, row_form, row_from
-from app.delivery.recorded_call import pack
+from app.delivery.journal.recorded_call import pack
 from app.mapping.catalogue import CATALOGUE
 from app.mapping.overrides import Overrides, catalogue_of
 from app.operations.mapping_draft import MappingFile, draft, put_into_use

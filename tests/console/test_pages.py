@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 from app.console.pages.graphs import HEIGHT, WIDTH, graphs
 from app.counted import DropReason
 from app.delivery.delivery import to_ms
-from app.delivery.event_rates import Bucket, Rates
-from app.delivery.event_rows import RowOutcome
-from app.delivery.row_index import id_in_digits, row_head, rows_of
+from app.delivery.journal.event_rates import Bucket, Rates
+from app.delivery.journal.event_rows import RowOutcome
+from app.delivery.journal.row_index import id_in_digits, row_head, rows_of
 from app.store.keys import DestinationKeys
 from tests.console.opened import EMAIL, Opened, arrive, configuration, happen, opened
 

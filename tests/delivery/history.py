@@ -16,10 +16,10 @@ from app.attentive.client import AttentiveClient
 from app.attentive.endpoints import Endpoint
 from app.delivery.consent import ConsentRules
 from app.delivery.consumer import LaneConsumer
+from app.delivery.journal.recording import Recording
 from app.delivery.lane import Lane
 from app.delivery.outbox import Outbox
 from app.delivery.pace import Pace
-from app.delivery.recording import Recording
 from app.delivery.unknown import WhenUnknown
 from app.ingest.arrivals import outbox_event_of
 from app.metrics import DeliveryMetrics

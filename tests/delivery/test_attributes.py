@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from app.delivery.attributes import MOST_KEPT, KnownAttributes, forget_attribute, read_attributes
+from app.delivery.accounts.attributes import MOST_KEPT, KnownAttributes, forget_attribute, read_attributes
 from app.delivery.counters import read_counters
 from app.delivery.outbox import Outbox
 from app.delivery.outbox_event import OutboxEvent

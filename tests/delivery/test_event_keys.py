@@ -7,8 +7,8 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from app.delivery import event_keys
-from app.delivery.event_keys import EventKeys, read_event_keys
+from app.delivery.accounts import event_keys
+from app.delivery.accounts.event_keys import EventKeys, read_event_keys
 
 
 def body(kind: str, properties: dict[str, Any]) -> bytes:

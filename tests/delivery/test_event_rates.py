@@ -6,10 +6,10 @@ from redis.asyncio import Redis
 
 from app.attentive.answers import Reply
 from app.delivery.delivery import to_ms
-from app.delivery.event_rates import BUCKET, SPAN, Rates, rates_of
-from app.delivery.event_rows import RowOutcome
-from app.delivery.event_search import attempts_lately, read_index
-from app.delivery.row_index import RowIndex, id_in_digits, identifier_heads, row_head, rows_of
+from app.delivery.journal.event_rates import BUCKET, SPAN, Rates, rates_of
+from app.delivery.journal.event_rows import RowOutcome
+from app.delivery.journal.event_search import attempts_lately, read_index
+from app.delivery.journal.row_index import RowIndex, id_in_digits, identifier_heads, row_head, rows_of
 from app.store.keys import DestinationKeys
 from tests.builders import track
 from tests.delivery.history import ACME, History

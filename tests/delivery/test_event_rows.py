@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.delivery.event_rows import EventFilter, EventRow, EventState, RowOutcome, row_of, summary_of
-from app.delivery.search_hashes import search_hash
+from app.delivery.journal.event_rows import EventFilter, EventRow, EventState, RowOutcome, row_of, summary_of
+from app.delivery.journal.search_hashes import search_hash
 
 RECEIVED: Any = {"decision": "forward", "calls": ["purchase", "identity"], "event": "Order Completed", "source": "shop"}
 

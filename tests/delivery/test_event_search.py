@@ -10,12 +10,12 @@ import pytest
 from redis.asyncio import Redis
 
 from app.attentive.answers import Reply, Unreachable
-from app.delivery.call_record import trim
 from app.delivery.dead_letter import Filter
 from app.delivery.dead_letters import dead_letters, discard, replay
-from app.delivery.event_rows import EventFilter, EventState, RowOutcome
-from app.delivery.event_search import calls_of, follow, newest, search_events, search_rows, stories_of
-from app.delivery.recording import Recording
+from app.delivery.journal.call_record import trim
+from app.delivery.journal.event_rows import EventFilter, EventState, RowOutcome
+from app.delivery.journal.event_search import calls_of, follow, newest, search_events, search_rows, stories_of
+from app.delivery.journal.recording import Recording
 from app.store.keys import DestinationKeys
 from tests.builders import track
 from tests.delivery.history import ACME, History

@@ -7,9 +7,9 @@ import orjson
 import pytest
 
 from app.attentive.answers import Reply, Unreachable
-from app.delivery.journal import ANSWER_CHARS, attempt_record
+from app.delivery.journal.journal import ANSWER_CHARS, attempt_record
+from app.delivery.journal.search_hashes import Kind, search_hash
 from app.delivery.outcome import Delivered, Hold, Outcome, RetryLater, Undeliverable, Unknown
-from app.delivery.search_hashes import Kind, search_hash
 from app.delivery.unknown import WhenUnknown
 from tests.builders import EMAIL, PHONE, delivery
 

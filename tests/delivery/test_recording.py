@@ -8,12 +8,12 @@ import pytest
 from redis.asyncio import Redis
 
 from app.attentive.answers import Reply, Unreachable
-from app.delivery.call_record import blank_rows, stop_watching, trim, watch
-from app.delivery.event_rows import EventFilter, RowOutcome
-from app.delivery.event_search import calls_of, search_rows
-from app.delivery.recorded_call import Because, RecordedCall
-from app.delivery.recording import Recorder, Recording, event_name, filters_of, stored_filter
-from app.delivery.row_index import Probe, RowIndex, row_head, rows_of
+from app.delivery.journal.call_record import blank_rows, stop_watching, trim, watch
+from app.delivery.journal.event_rows import EventFilter, RowOutcome
+from app.delivery.journal.event_search import calls_of, search_rows
+from app.delivery.journal.recorded_call import Because, RecordedCall
+from app.delivery.journal.recording import Recorder, Recording, event_name, filters_of, stored_filter
+from app.delivery.journal.row_index import Probe, RowIndex, row_head, rows_of
 from app.store.keys import DestinationKeys
 from tests.builders import Raw, delivery, track
 from tests.delivery.history import ACCEPTED, ACME, History

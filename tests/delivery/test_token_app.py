@@ -8,8 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from app.attentive.answers import Reply, Unreachable
-from app.delivery.account import Account, bind, rebind
-from app.delivery.token_app import TokenApp, accept_app, note_app, read_apps
+from app.delivery.accounts.account import Account, bind, rebind
+from app.delivery.accounts.token_app import TokenApp, accept_app, note_app, read_apps
 
 URL: Final = "https://api.attentivemobile.com"
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 import pytest
 from redis.asyncio import Redis
 
-from app.delivery.event_rows import EventFilter
-from app.delivery.event_search import search_events
-from app.delivery.recording import Recording
+from app.delivery.journal.event_rows import EventFilter
+from app.delivery.journal.event_search import search_events
+from app.delivery.journal.recording import Recording
 from app.erasure.removal import Stores, forget
 from app.erasure.requests import Erasure, State
 from app.erasure.subject import Subject

@@ -6,7 +6,7 @@ import orjson
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from app.delivery.refusals import Refusal
+from app.delivery.journal.refusals import Refusal
 from app.ingest.intake import Limits
 from app.ingest.refusal import Refused
 from app.ingest.refusal_log import MOST_IDS, MOST_PENDING, PER_MINUTE, RefusalLog, message_ids_in

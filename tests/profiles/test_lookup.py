@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.delivery.counters import read_counters
 from app.delivery.delivery import event_key
-from app.delivery.journal import entries_of
+from app.delivery.journal.journal import entries_of
 from app.delivery.outbox import Outbox
 from app.delivery.outbox_event import OutboxEvent, calls_of
 from app.profiles.lookup import ProfileLookup, find_people

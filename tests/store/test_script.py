@@ -9,11 +9,11 @@ import pytest
 from redis.asyncio import Redis
 
 import app.alerts.register
+import app.delivery.accounts.event_keys
 import app.delivery.backlog
-import app.delivery.call_record
 import app.delivery.consumer
 import app.delivery.dead_letters
-import app.delivery.event_keys
+import app.delivery.journal.call_record
 import app.delivery.outbox
 import app.delivery.retention
 import app.delivery.row_outcomes

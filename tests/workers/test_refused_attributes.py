@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from app.attentive.answers import Reply
 from app.attentive.client import AttentiveClient
+from app.delivery.accounts.refused_attributes import refused_attributes, split
 from app.delivery.consent import ConsentRules
 from app.delivery.consumer import LaneConsumer
 from app.delivery.counters import read_counters
@@ -19,7 +20,6 @@ from app.delivery.outbox import Outbox
 from app.delivery.outbox_event import OutboxEvent, calls_of
 from app.delivery.outcome import RetryWithout, Undeliverable, judge
 from app.delivery.pace import Pace
-from app.delivery.refused_attributes import refused_attributes, split
 from app.delivery.unknown import WhenUnknown
 from app.metrics import DeliveryMetrics
 from tests.builders import EMAIL, NOW, delivery

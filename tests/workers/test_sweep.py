@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from app.config.topology import Topology
 from app.delivery.counters import read_counters
-from app.delivery.journal import bound_journals
+from app.delivery.journal.journal import bound_journals
 from app.gauges import read_counts
 from app.metrics import DeliveryMetrics, Readings
 from app.settings import load_settings

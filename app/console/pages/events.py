@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any, Final
 
 from app.console.web import Asked, link
-from app.delivery.event_rows import EventFilter, EventRow, EventStory, EventSummary, RowOutcome
-from app.delivery.recorded_call import RecordedCall
+from app.delivery.journal.event_rows import EventFilter, EventRow, EventStory, EventSummary, RowOutcome
+from app.delivery.journal.recorded_call import RecordedCall
 
 _TONES: Final[Mapping[str, str]] = {
     "accepted": "accent",

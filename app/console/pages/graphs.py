@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from app.delivery.event_rates import Rates
+from app.delivery.journal.event_rates import Rates
 
 WIDTH: Final = 600
 HEIGHT: Final = 100

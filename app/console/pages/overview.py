@@ -7,9 +7,9 @@ from itertools import accumulate
 from typing import Final
 
 from app.console.web import link
+from app.delivery.accounts.token_state import TokenReport, TokenState
 from app.delivery.counters import Counters
 from app.delivery.hold import HoldStatus
-from app.delivery.token_state import TokenReport, TokenState
 from app.operations.destinations import DestinationStatus, next_try
 
 WIDTH: Final = 1000  # of the bar, in its own units

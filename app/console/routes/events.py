@@ -20,8 +20,8 @@ from app.console.visit import Seen, Visit
 from app.console.web import Asked
 from app.delivery.backlog import deliveries_of
 from app.delivery.dead_letter import DeadLetter, DeadLetterQueue, Filter
-from app.delivery.event_rows import EventFilter, EventRow, RowOutcome, position_of, position_text
-from app.delivery.event_search import newest, search_events, search_rows, stories_of
+from app.delivery.journal.event_rows import EventFilter, EventRow, RowOutcome, position_of, position_text
+from app.delivery.journal.event_search import newest, search_events, search_rows, stories_of
 from app.identity.normalise import to_e164, to_email
 from app.masking import mask_personal, mask_text
 from app.operations.dead_letters import matching

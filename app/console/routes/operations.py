@@ -20,7 +20,7 @@ from app.console.rendering import render
 from app.console.visit import Administered, Operated, Seen
 from app.console.web import link
 from app.delivery.backlog import lane_depths, read_workload
-from app.delivery.event_search import attempts_lately
+from app.delivery.journal.event_search import attempts_lately
 from app.delivery.queue_age import oldest_receipts
 from app.delivery.recipients import Deliver
 from app.operations.accounts import account_change, discard_old, keep

@@ -13,10 +13,10 @@ from typing import Any, Final
 import orjson
 from redis.asyncio import Redis
 
-from app.delivery.call_record import note
 from app.delivery.delivery import from_ms, to_ms
-from app.delivery.event_rows import RowOutcome
-from app.delivery.row_index import row_head, rows_of
+from app.delivery.journal.call_record import note
+from app.delivery.journal.event_rows import RowOutcome
+from app.delivery.journal.row_index import row_head, rows_of
 from app.store.keys import refusals_key
 
 MOST_PER_SOURCE: Final = 500  # entries of at most about 2 KB

@@ -18,7 +18,7 @@ from app.attentive.answers import Reply, Unreachable
 from app.counted import JournalTrim
 from app.delivery.consent import Learned
 from app.delivery.delivery import Delivery
-from app.delivery.event_rows import RowOutcome
+from app.delivery.journal.event_rows import RowOutcome
 from app.delivery.outcome import Delivered, Hold, Outcome, RetryLater, RetryWithout, Undeliverable, Unknown
 from app.masking import mask_answer
 from app.store.keys import DestinationKeys

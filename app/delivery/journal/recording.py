@@ -15,10 +15,10 @@ import orjson
 from app.attentive.answers import Reply, Unreachable
 from app.attentive.endpoints import BY_NAME
 from app.delivery.delivery import Delivery
-from app.delivery.event_rows import EventFilter, RowOutcome
-from app.delivery.recorded_call import Because, pack
-from app.delivery.row_index import identifier_heads, row_head, rows_of
-from app.delivery.search_hashes import Kind, search_hash
+from app.delivery.journal.event_rows import EventFilter, RowOutcome
+from app.delivery.journal.recorded_call import Because, pack
+from app.delivery.journal.row_index import identifier_heads, row_head, rows_of
+from app.delivery.journal.search_hashes import Kind, search_hash
 from app.masking import mask_answer, mask_personal, mask_text, printable
 from app.value import Value
 

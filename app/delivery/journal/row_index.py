@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Final
 
-from app.delivery.event_rows import EventFilter, RowOutcome
+from app.delivery.journal.event_rows import EventFilter, RowOutcome
 
 # A row is three integers. Of an entry: outcome (8 bits), source (8) and event name (16); endpoints (16, each sets a
 # bit); message ID. Of an identifier: _IDENTIFIER; its search hash; message ID.

@@ -19,9 +19,9 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.delivery.call_record import WATCHED_FOR, stop_watching, watch
 from app.delivery.delivery import from_ms, to_ms
-from app.delivery.event_rows import (
+from app.delivery.journal.call_record import WATCHED_FOR, stop_watching, watch
+from app.delivery.journal.event_rows import (
     EventFilter,
     EventPage,
     EventRow,
@@ -32,9 +32,9 @@ from app.delivery.event_rows import (
     row_of_call,
     summary_of,
 )
-from app.delivery.journal import JournalEntry
-from app.delivery.recorded_call import RecordedCall, unpack
-from app.delivery.row_index import Probe, RowIndex
+from app.delivery.journal.journal import JournalEntry
+from app.delivery.journal.recorded_call import RecordedCall, unpack
+from app.delivery.journal.row_index import Probe, RowIndex
 from app.store.connection import ANSWER_S
 from app.store.keys import DestinationKeys
 

@@ -7,9 +7,9 @@ from typing import Final
 
 from redis.asyncio import Redis
 
-from app.delivery.event_rows import EventFilter
-from app.delivery.recording import Recording, stored_filter
-from app.delivery.row_index import message_word
+from app.delivery.journal.event_rows import EventFilter
+from app.delivery.journal.recording import Recording, stored_filter
+from app.delivery.journal.row_index import message_word
 from app.store.keys import DestinationKeys
 from app.store.script import Arguments, Script
 

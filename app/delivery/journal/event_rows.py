@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from app.delivery.delivery import from_ms
-from app.delivery.recorded_call import RecordedCall
-from app.delivery.search_hashes import Kind, search_hash
+from app.delivery.journal.recorded_call import RecordedCall
+from app.delivery.journal.search_hashes import Kind, search_hash
 from app.masking import mask_email, mask_id, mask_phone
 
 

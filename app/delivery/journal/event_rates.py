@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from app.delivery.delivery import to_ms
-from app.delivery.event_rows import RowOutcome
-from app.delivery.row_index import RowIndex
+from app.delivery.journal.event_rows import RowOutcome
+from app.delivery.journal.row_index import RowIndex
 
 SPAN: Final = timedelta(hours=1)
 BUCKET: Final = timedelta(minutes=1)

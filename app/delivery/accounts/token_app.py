@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from app.attentive.answers import Reply, Unreachable
 from app.attentive.token import app_of
-from app.delivery.account import company_id_of, read_binding
+from app.delivery.accounts.account import company_id_of, read_binding
 from app.store.keys import DestinationKeys
 
 log = structlog.get_logger()
