@@ -1,1 +1,1 @@
-"""What is recorded of events and calls for people to see, masked and bounded: the journal, recorded calls, the search."""
+"""What is recorded of events and calls for people to see, masked and bounded: journal, recorded calls, search."""
