@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 import httpx
 import typer
@@ -84,11 +84,11 @@ def run(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if config is not None:
         os.environ["GATEWAY_CONFIG"] = str(config)
-    ports = Ports()
-    port = ports.choose("gateway", port, host)
-    gateway = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
     try:
         with ExitStack() as stack:
+            ports = stack.enter_context(Ports())
+            port = ports.choose("gateway", port, host)
+            gateway = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
             sandbox_url = _complete_environment(ports, sandbox=sandbox, console=not no_console)
             folder = data / "sandbox" if sandbox_url else data
             _start_redis(stack, data, folder, redis)
@@ -346,12 +346,20 @@ def _watch(parts: list[_Part]) -> None:
 
 
 class Ports:
-    """The ports of the parts: each can be listened on, and no two are equal."""
+    """The ports of the parts: each can be listened on, no two are equal, and no other run on this machine has one."""
 
     def __init__(self) -> None:
         """None is chosen yet."""
         self.chosen: dict[str, int] = {}
         self.moved: dict[str, int] = {}  # the ports that were in use, by the part that was to have them
+        self._claims = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Other runs may have the ports after the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._claims.close()
 
     def announce(self) -> None:
         """Print which parts have another port than the preferred one."""
@@ -359,14 +367,9 @@ class Ports:
             out.print(f"Port {preferred} is in use: port {self.chosen[part]} is for the {part}.", highlight=False)
 
     def choose(self, part: str, preferred: int, host: str) -> int:
-        """The first free port from `preferred` on. Ends the command without one.
-
-        The other parts do not listen yet, so their ports are passed over.
-        """
+        """The first free port from `preferred` on. Ends the command without one."""
         for port in range(preferred, min(preferred + _PORTS_TRIED, 65_536)):
-            if port in self.chosen.values():
-                continue
-            failure = _cannot_listen(host, port)
+            failure = _cannot_listen(host, port) or self._cannot_claim(port)
             if failure is None:
                 self.chosen[part] = port
                 if port != preferred:
@@ -375,6 +378,22 @@ class Ports:
             if failure.errno != errno.EADDRINUSE:
                 fail(f"Cannot listen on {host}:{port}: {failure.strerror}. Choose another with --host and --port.")
         return fail(f"No port from {preferred} on is free on {host}. Choose another with --port or GATEWAY_PORT.")
+
+    def _cannot_claim(self, port: int) -> OSError | None:
+        """Seconds go by until a part listens. A name that ends with this process tells other runs whose port it is.
+
+        Linux alone has such names. Elsewhere, two runs that start at the same moment may choose the same port.
+        """
+        if sys.platform != "linux":
+            return OSError(errno.EADDRINUSE, "in use") if port in self.chosen.values() else None
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0attentive-gateway port {port}")
+        except OSError as failure:
+            claim.close()
+            return failure
+        self._claims.enter_context(claim)
+        return None
 
 
 def _cannot_listen(host: str, port: int) -> OSError | None:

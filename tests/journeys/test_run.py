@@ -284,11 +284,10 @@ def test_in_another_terminal_the_sandboxs_token_can_be_tested_and_a_real_one_is_
 
 
 def test_a_port_in_use_is_passed_over_and_each_part_has_one_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.socket() as taken:
+    with socket.socket() as taken, Ports() as ports:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        ports = Ports()
         gateway = ports.choose("gateway", port, "127.0.0.1")
         worker = ports.choose("worker", gateway, "127.0.0.1")
     ports.announce()
@@ -298,6 +297,17 @@ def test_a_port_in_use_is_passed_over_and_each_part_has_one_of_its_own(capsys: p
         f"Port {port} is in use: port {gateway} is for the gateway.",
         f"Port {gateway} is in use: port {worker} is for the worker.",
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that end with a process")
+def test_two_runs_that_start_at_once_choose_other_ports() -> None:
+    """None of their parts listens yet."""
+    port = free_port()
+    with Ports() as first, Ports() as second:
+        assert first.choose("sandbox", port, "127.0.0.1") == port
+        assert second.choose("sandbox", port, "127.0.0.1") > port
+    with Ports() as third:
+        assert third.choose("sandbox", port, "127.0.0.1") == port
 
 
 def test_an_address_that_is_not_ours_is_said_in_one_line(tmp_path: Path) -> None:
