@@ -16,10 +16,9 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from app.embedded import NoRedis
 from benchmarks import intake, memory, road
 from benchmarks.event import CONNECTIONS
-from benchmarks.failure import BenchmarkFailed
+from benchmarks.failure import ends_with_a_line
 from benchmarks.machine import machine
 from benchmarks.rows import HEADINGS, Found
 from benchmarks.tables import markdown, table
@@ -49,19 +48,13 @@ PARTS: Final[dict[str, Part]] = {
 }
 
 
+@ends_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print. Returns the exit status."""
     options = _options(arguments)
-    try:
-        find_wrk()
-        where = machine()
-        found = _measure(options)
-    except (BenchmarkFailed, NoRedis) as failure:
-        print(f"benchmark failed: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    find_wrk()
+    where = machine()
+    found = _measure(options)
     _print(found, where, options)
     if options.json is not None:
         content = {"machine": where, "rows": [row.as_json() for part in found for row in part.rows]}

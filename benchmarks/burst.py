@@ -19,8 +19,7 @@ from rich.console import Console
 
 from app.attentive.endpoints import CUSTOM_EVENT
 from app.delivery.pace import SHARE
-from app.embedded import NoRedis
-from benchmarks.failure import BenchmarkFailed
+from benchmarks.failure import ends_with_a_line
 from benchmarks.fleet import WRITE_KEY, Fleet, fleet
 from benchmarks.machine import machine
 from benchmarks.shop import Shop
@@ -40,21 +39,15 @@ HEADINGS: Final = (
 )
 
 
+@ends_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the burst with one worker and with two, and print what happened. Returns 1 if an aim is missed."""
     options = _options(arguments)
     console = Console(stderr=True)
     runs: list[Run] = []
-    try:
-        for workers in options.workers:
-            with console.status(f"{BURST:,} page views at once, {_workers(workers)}"):
-                runs.append(burst(workers))
-    except (BenchmarkFailed, NoRedis) as failure:
-        print(f"benchmark failed: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    for workers in options.workers:
+        with console.status(f"{BURST:,} page views at once, {_workers(workers)}"):
+            runs.append(burst(workers))
     if options.picture is not None:
         from benchmarks.plot import draw  # it loads a plotting library, and only a picture needs it
 

@@ -27,12 +27,12 @@ import psutil
 import yaml
 from redis.asyncio import Redis
 
-from app.embedded import NoRedis, embedded_redis
+from app.embedded import embedded_redis
 from app.store.connection import open_redis
 from app.store.keys import DestinationKeys
 from app.subprocesses import start_child, stop_child
 from benchmarks.event_search import fill
-from benchmarks.failure import BenchmarkFailed
+from benchmarks.failure import BenchmarkFailed, ends_with_a_line
 from benchmarks.machine import machine
 from benchmarks.tables import markdown
 
@@ -326,7 +326,8 @@ def _row(what: str, figure: float, reach: float, unit: str) -> tuple[str, str, s
     return what, f"{figure:,.1f} {unit}".replace(".0 ", " ").strip(), f"at most {reach:g} {unit}".strip(), verdict
 
 
-def main() -> None:
+@ends_with_a_line
+def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.console", description=__doc__)
     packages = ROOT / "tests" / "clients" / "node_modules"
@@ -337,14 +338,12 @@ def main() -> None:
     if chromium is None:
         sys.exit("There is no Chromium. Install one, or name it with --chromium.")
     where = machine()
-    try:
-        with tempfile.TemporaryDirectory() as folder, embedded_redis(Path(folder)) as url:
-            rows = list(asyncio.run(measure(Path(folder), url, given.packages, chromium)))
-    except (NoRedis, BenchmarkFailed) as problem:
-        sys.exit(str(problem))
+    with tempfile.TemporaryDirectory() as folder, embedded_redis(Path(folder)) as url:
+        rows = list(asyncio.run(measure(Path(folder), url, given.packages, chromium)))
     print(markdown(("measured", "figure", "reach", "verdict"), rows))
     print(f"\n{where}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -37,7 +37,7 @@ from app.settings import DEFAULT_DESTINATION
 from app.store.connection import open_redis
 from benchmarks.backlog import fill
 from benchmarks.contenders import SINK, in_lanes
-from benchmarks.failure import BenchmarkFailed
+from benchmarks.failure import BenchmarkFailed, ends_with_a_line
 from benchmarks.machine import machine
 from benchmarks.process import Running, Store, gateway_worker, serving, store
 from benchmarks.tables import print_rows
@@ -192,6 +192,7 @@ def _at(kept: Store, worker: Running, most: int) -> tuple[int, float]:
     return left, worker.cpu_s()
 
 
+@ends_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.delivery_stages", description=__doc__)
@@ -202,14 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--rounds: at least 1")
     where = machine()
     with Console(stderr=True).status("measuring"):
-        try:
-            found = list(measure(options.rounds))
-        except KeyboardInterrupt:
-            print("stopped", file=sys.stderr)
-            return 130
-        except BenchmarkFailed as failure:
-            print(f"benchmark failed: {failure}", file=sys.stderr)
-            return 1
+        found = list(measure(options.rounds))
     stages = [(*stage, [costs[stage] for costs, _ in found]) for stage in found[0][0]]
     stages.append(("together", "", [sum(costs.values()) for costs, _ in found]))
     stages.append(("a whole worker", "python -m workers", [whole for _, whole in found]))

@@ -20,10 +20,11 @@ from redis.asyncio import Redis
 from app.delivery.journal.event_rows import EventFilter, RowOutcome
 from app.delivery.journal.event_search import search_events, search_rows, stories_of
 from app.delivery.outbox import Outbox
-from app.embedded import NoRedis, embedded_redis
+from app.embedded import embedded_redis
 from app.ingest.arrivals import outbox_event_of
 from app.pipeline import Plan, decide, read
 from app.store.connection import open_redis
+from benchmarks.failure import ends_with_a_line
 from benchmarks.machine import machine
 from benchmarks.tables import markdown
 
@@ -34,18 +35,17 @@ ALLOWED_MS: Final = 200
 _NAME: Final = "acme"
 
 
-def main() -> None:
+@ends_with_a_line
+def main() -> int:
     """Print the table of both gateways."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, default=ENTRIES, help="entries of the journal")
     entries = parser.parse_args().entries
-    try:
-        with tempfile.TemporaryDirectory() as folder, embedded_redis(Path(folder)) as url:
-            rows = asyncio.run(measure(url, entries))
-    except NoRedis as problem:
-        sys.exit(str(problem))
+    with tempfile.TemporaryDirectory() as folder, embedded_redis(Path(folder)) as url:
+        rows = asyncio.run(measure(url, entries))
     print(machine())
     print(markdown(("search", *(f"{count} at once, ms" for count in AT_ONCE)), rows))
+    return 0
 
 
 async def measure(url: str, entries: int) -> list[tuple[str, ...]]:
@@ -121,4 +121,4 @@ async def _median_ms(search: Callable[[], Awaitable[object]]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,11 +17,10 @@ from typing import Final
 
 import orjson
 
-from app.embedded import NoRedis
 from app.settings import DEFAULT_DESTINATION
 from app.store.keys import DestinationKeys
 from benchmarks.contenders import GATEWAY, SINK
-from benchmarks.failure import BenchmarkFailed
+from benchmarks.failure import BenchmarkFailed, ends_with_a_line
 from benchmarks.process import Running, Store, gateway_worker, serving, store
 from benchmarks.tables import markdown
 from benchmarks.wrk import AUTHORIZATION
@@ -149,27 +148,24 @@ def counted(kept: Store) -> tuple[int, int]:
         time.sleep(1)
 
 
+@ends_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it, print the table, and return 1 where something is not as it should be."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.million", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--requests", type=int, default=REQUESTS)
     parser.add_argument("--most-seconds", type=float, default=3600.0)
     args = parser.parse_args(arguments)
-    try:
-        with (
-            store() as kept,
-            serving(SINK, kept) as sink,
-            serving(GATEWAY, kept, environment=_ENVIRONMENT) as server,
-            gateway_worker(kept, sink),
-        ):
-            started = time.monotonic()
-            before, _ = counted(kept)  # what asked whether the gateway is ready
-            seen = asyncio.run(attack(server, kept, args.requests, args.most_seconds))
-            took_s = time.monotonic() - started
-            received, ended = counted(kept)
-    except (BenchmarkFailed, NoRedis) as failure:
-        print(failure, file=sys.stderr)
-        return 1
+    with (
+        store() as kept,
+        serving(SINK, kept) as sink,
+        serving(GATEWAY, kept, environment=_ENVIRONMENT) as server,
+        gateway_worker(kept, sink),
+    ):
+        started = time.monotonic()
+        before, _ = counted(kept)  # what asked whether the gateway is ready
+        seen = asyncio.run(attack(server, kept, args.requests, args.most_seconds))
+        took_s = time.monotonic() - started
+        received, ended = counted(kept)
     level = seen.gateway_bytes[len(seen.gateway_bytes) // 4 :]
     rows = [
         ("requests answered", f"{seen.answered:,} in {took_s:,.0f} s"),

@@ -15,7 +15,6 @@ from typing import Any, Final, cast
 
 import httpx
 
-from app.embedded import NoRedis
 from app.profiles.profile import ProfileUpdate, record_name
 from app.profiles.updates import update_profiles
 from app.settings import DEFAULT_DESTINATION, DEFAULT_SOURCE
@@ -23,7 +22,7 @@ from app.store.connection import open_redis
 from app.store.keys import LAST_SENT_HASHES, LAST_SENT_LIFE_S, DestinationKeys
 from benchmarks.contenders import GATEWAY, SINK, in_lanes
 from benchmarks.event import BATCH, PEOPLE, WRITE_KEY, event
-from benchmarks.failure import BenchmarkFailed
+from benchmarks.failure import BenchmarkFailed, ends_with_a_line
 from benchmarks.machine import machine
 from benchmarks.process import Running, Store, gateway_worker, serving, store
 from benchmarks.tables import markdown
@@ -170,16 +169,13 @@ def _length(kept: Store, key: str) -> int:
     return cast(int, count(key)) if count else 1
 
 
+@ends_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.redis_cost", description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS, help=f"how many of each kind are posted ({EVENTS:,})")
     options = parser.parse_args(arguments)
-    try:
-        sizes, times = measure(options.events)
-    except (BenchmarkFailed, NoRedis) as failure:
-        print(f"benchmark failed: {failure}", file=sys.stderr)
-        return 1
+    sizes, times = measure(options.events)
     costs = [(name, f"{us:.0f}") for name, us in times.items()]
     print(markdown(SIZES, [size.row for size in sizes]), markdown(TIMES, costs), machine(), sep="\n\n")
     return 0

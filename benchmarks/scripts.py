@@ -43,7 +43,6 @@ from app.delivery.removal import drop_waiting
 from app.delivery.retention import Retention, evict
 from app.delivery.row_outcomes import lease_sync
 from app.delivery.settlement import dead_lettered, retried
-from app.embedded import NoRedis
 from app.erasure.removal import Stores, forget
 from app.erasure.requests import Request, State, advance, ask, begin, due
 from app.erasure.subject import Subject
@@ -56,6 +55,7 @@ from app.store.keys import DestinationKeys
 from app.store.script import SCRIPTS
 from app.value import changed
 from app.wiring.gateway import all_senders
+from benchmarks.failure import ends_with_a_line
 from benchmarks.machine import machine
 from benchmarks.process import store
 from benchmarks.tables import markdown
@@ -395,18 +395,15 @@ def with_table(page: str, table: str) -> str:
     return _PAGE.sub(lambda marks: f"{marks[1]}{table}\n{marks[2]}", page)
 
 
+@ends_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table or write it into a page, and return 1 where a script takes too long or was not run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scripts", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--write", type=Path, help="page whose table is replaced")
     parser.add_argument("--repeats", type=int, default=REPEATS)
     args = parser.parse_args(arguments)
-    try:
-        with store() as kept:
-            found = asyncio.run(measure(kept.url, args.repeats))
-    except NoRedis as failure:
-        print(failure, file=sys.stderr)
-        return 1
+    with store() as kept:
+        found = asyncio.run(measure(kept.url, args.repeats))
     rows = [(f"`{each.script}`", each.title, f"{each.ms:.1f}") for each in found]
     table = markdown(("Script", "Its worst input", "ms"), rows, words=2)
     print(table)

@@ -25,11 +25,10 @@ from rich.console import Console
 from app.attentive.call import Priority
 from app.attentive.endpoints import CUSTOM_EVENT
 from app.delivery.pace import Pace
-from app.embedded import NoRedis
 from app.simulation.run import simulate
 from app.simulation.scenario import Burst, Capacity, Flow, Outage, Scenario, Traffic
 from benchmarks.burst import run_of
-from benchmarks.failure import BenchmarkFailed
+from benchmarks.failure import ends_with_a_line
 from benchmarks.fleet import WRITE_KEY, fleet
 from benchmarks.machine import machine
 from benchmarks.shop import Shop
@@ -100,21 +99,15 @@ class Figures:
         ]
 
 
+@ends_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Simulate, run it for real, and print both. Returns 1 if a figure deviates by more than the aim."""
     options = _options(arguments)
     began = time.perf_counter()
     expected = simulated()
     took_s = time.perf_counter() - began
-    try:
-        with Console(stderr=True).status(f"the real run takes {LASTS_S:.0f} s"):
-            found = real(options.workers)
-    except (BenchmarkFailed, NoRedis) as failure:
-        print(f"benchmark failed: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    with Console(stderr=True).status(f"the real run takes {LASTS_S:.0f} s"):
+        found = real(options.workers)
     rows, worst = compared(expected, simulated(found.calls_per_s / expected.calls_per_s), found)
     verdict = "reached" if abs(worst) <= AIM else "missed"
     where = f"{verdict}: within {AIM:.0%} at the real pace, the worst is {worst:+.1%}. Simulated in {took_s:.2f} s."

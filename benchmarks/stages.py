@@ -35,6 +35,7 @@ from app.settings import DEFAULT_DESTINATION, DEFAULT_SOURCE
 from app.store.connection import open_redis
 from app.wiring.gateway import all_senders
 from benchmarks.event import PEOPLE, WRITE_KEY, body
+from benchmarks.failure import ends_with_a_line
 from benchmarks.machine import machine
 from benchmarks.tables import print_rows
 from benchmarks.wrk import AUTHORIZATION
@@ -153,6 +154,7 @@ def _topology() -> Topology:
     )
 
 
+@ends_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stages", description=__doc__)
@@ -162,11 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(stderr=True)
     measured: list[Stage] = []
     with console.status("measuring"):
-        try:
-            measured.extend(stages())
-        except KeyboardInterrupt:
-            print("stopped", file=sys.stderr)
-            return 130
+        measured.extend(stages())
     rows = [(stage.name, stage.where, f"{stage.median_us:.1f}", f"{min(stage.costs_us):.1f}") for stage in measured]
     together = sum(stage.median_us for stage in measured if stage.on_every_event)
     rows.append(("together", "", f"{together:.1f}", ""))

@@ -18,11 +18,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from redis import Redis
 from rich.console import Console
 
-from app.embedded import NoRedis
 from benchmarks.backlog import drained_per_second, fill
 from benchmarks.contenders import GATEWAY, SINK, in_lanes
 from benchmarks.event import tracks
-from benchmarks.failure import BenchmarkFailed
+from benchmarks.failure import ends_with_a_line
 from benchmarks.machine import machine
 from benchmarks.measure import measure
 from benchmarks.process import Running, gateway_worker, serving, store
@@ -86,6 +85,7 @@ def collecting() -> Iterator[Collector]:
         yield collector
 
 
+@ends_with_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print the table. Returns 1 if an aim is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.traces", description=__doc__)
@@ -94,14 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--markdown", action="store_true", help="print the table for a README")
     options = parser.parse_args(arguments)
     where = machine()
-    try:
-        found = _measured(options.rounds, options.seconds)
-    except (BenchmarkFailed, NoRedis) as failure:
-        print(f"benchmark failed: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    found = _measured(options.rounds, options.seconds)
     rows = [_row(name, found) for name in found]
     print_rows("What traces cost", HEADINGS, rows, words=1, where=where, as_markdown=options.markdown)
     misses = list(_misses(found))

@@ -1,6 +1,5 @@
 """How much Redis holds for each destination and how full Redis is, measured every second."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,7 +9,7 @@ from redis.asyncio import Redis
 from app.delivery.backlog import SourceBacklog, lane_depths, source_backlogs
 from app.delivery.lane import Lane
 from app.store.keys import STREAMS
-from app.store.shards import each_shard, is_cluster, node_of, nodes_of
+from app.store.shards import but_failed, each_shard, is_cluster, node_of, nodes_of
 
 log = structlog.get_logger()
 
@@ -78,11 +77,7 @@ class Memory:
 
 async def read_memory(redis: Redis) -> Memory:
     """The memory that Redis reports; of a cluster, that of its fullest node. Raises RedisError."""
-    answers = await asyncio.gather(*(node.info("memory") for node in await nodes_of(redis)), return_exceptions=True)
-    found = [info for info in answers if not isinstance(info, BaseException)]
-    for failure in answers:
-        if isinstance(failure, BaseException) and not found:
-            raise failure
+    found = await but_failed(node.info("memory") for node in await nodes_of(redis))
     memories = (Memory(int(info["used_memory"]), int(info.get("maxmemory", 0))) for info in found)
     return max(memories, key=lambda memory: (memory.share, memory.used_bytes))
 

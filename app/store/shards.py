@@ -1,7 +1,7 @@
 """Work over several destinations, split by the nodes of a cluster. Without a cluster, there is one shard for all."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from redis.exceptions import RedisError
@@ -56,7 +56,12 @@ async def each_shard(
     if not isinstance(redis, ClusterRedis):
         return [await read(destinations)]
     shards = await redis.by_shard(destinations)
-    results = await asyncio.gather(*map(read, shards), return_exceptions=True)
+    return await but_failed(map(read, shards))
+
+
+async def but_failed(reads: Iterable[Awaitable[T]]) -> list[T]:
+    """What these return, all awaited at once. What Redis fails is left out, unless it fails all. Raises RedisError."""
+    results = await asyncio.gather(*reads, return_exceptions=True)
     read_well = [result for result in results if not isinstance(result, BaseException)]
     for failure in results:
         if isinstance(failure, BaseException) and (not read_well or not isinstance(failure, RedisError)):
