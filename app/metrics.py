@@ -203,10 +203,14 @@ class TraceMetrics:
             ["result"],
             registry=registry,
         )
+        self._by_result: dict[str, Counter] = {}
 
     def ended(self, result: str, spans: int) -> None:
         """These spans have left the queue, or found it full."""
-        self._spans.labels(result).inc(spans)
+        found = self._by_result.get(result)
+        if found is None:
+            found = self._by_result[result] = self._spans.labels(result)
+        found.inc(spans)
 
 
 class Family(Enum):

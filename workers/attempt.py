@@ -151,6 +151,11 @@ class Attempts:
         self._count(ELIGIBILITY.name, reply)
         found = look_into(reply, delivery, self._consent, now=datetime.now(UTC))
         record = check_record(delivery, event_name(delivery.event), contact, reply, found)
+        return changed(self._looked_into(entry, delivery, reply, found, record), asked=reply)
+
+    def _looked_into(
+        self, entry: Entry, delivery: Delivery, reply: Reply | Unreachable, found: Learned | Outcome, record: bytes
+    ) -> Settlement:
         match found:
             case Learned(left=Delivery() as left):
                 return self._noted(retried(entry, left, record, datetime.now(UTC)), delivery, _ASK_AGAIN)

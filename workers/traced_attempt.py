@@ -5,26 +5,25 @@ otherwise if the call carries the context of a traced request.
 """
 
 import time
-from contextvars import ContextVar
 from datetime import timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import structlog
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from app.attentive.answers import Reply, Unreachable
-from app.attentive.endpoints import BY_NAME, ELIGIBILITY
+from app.attentive.endpoints import BY_NAME, ELIGIBILITY, Endpoint
 from app.delivery.delivery import Delivery
 from app.delivery.journal.journal import with_trace
 from app.delivery.settlement import Entry, Settlement
-from app.traces.context import TraceContext
 from app.traces.exporting import Emit
 from app.traces.ids import child_of, new_context
 from app.traces.sampling import Place, place_of_attempt
-from app.traces.spans import attempt_span, call_span, shown_message_id
+from app.traces.spans import AttemptSort, attempt_span, call_span, shown_message_id
 from app.value import changed
 from workers.attempt import Attempts
 
 _MS: Final = 1_000_000  # ns
+_US: Final = timedelta(microseconds=1)
 _OUTCOMES: Final = {
     "done": "delivered",
     "retry": "retry",
@@ -37,17 +36,6 @@ _ALWAYS: Final = frozenset({"held", "dead", "unknown"})
 _ERRORS: Final = frozenset({"dead", "unknown"})
 
 
-class _Answer(NamedTuple):
-    """What Attentive answered, and when."""
-
-    endpoint: str
-    reply: Reply | Unreachable
-    at_ns: int
-
-
-_ANSWERS: ContextVar[list[_Answer]] = ContextVar("answers")  # of the attempt that this task makes
-
-
 class TracedAttempts(Attempts):
     """The attempts of one drain, in a worker that records traces."""
 
@@ -57,91 +45,80 @@ class TracedAttempts(Attempts):
         self._emit = emit
 
     async def _attempt(self, entry: Entry, delivery: Delivery) -> Settlement:
-        start_ns, answers = time.time_ns(), list[_Answer]()
-        token = _ANSWERS.set(answers)
-        try:
-            if not delivery.traceparent:
+        start_ns = time.time_ns()
+        if not delivery.traceparent:  # nearly always: it pays for what is on these three lines
+            settlement = await super()._attempt(entry, delivery)
+            if settlement.verb not in _ALWAYS:
+                return settlement
+            place = _place(delivery, start_ns)
+        else:
+            place = _place(delivery, start_ns)
+            bound = bind_contextvars(trace_id=place.context.trace_id)
+            try:
                 settlement = await super()._attempt(entry, delivery)
-                if settlement.verb not in _ALWAYS:
-                    return settlement
-                place = _place(delivery, start_ns)
-            else:
-                place = _place(delivery, start_ns)
-                with structlog.contextvars.bound_contextvars(trace_id=place.context.trace_id):
-                    settlement = await super()._attempt(entry, delivery)
-        finally:
-            _ANSWERS.reset(token)
-        self._record(place, delivery, settlement, answers, start_ns)
+            finally:
+                reset_contextvars(**bound)
+        self._record(place, delivery, settlement, start_ns)
         return _with_trace(settlement, place)
 
     def _orphaned(self, entry: Entry, delivery: Delivery) -> Settlement:
         settlement = super()._orphaned(entry, delivery)
         if not delivery.traceparent and settlement.verb not in _ALWAYS:
             return settlement
-        now_ns = time.time_ns()
         # Its worker may have recorded a span in the trace of the request already: this one has a trace of its own.
-        place = place_of_attempt(new_context(), delivery.traceparent, attempt=delivery.attempt + 1, age=timedelta())
-        self._record(place, delivery, settlement, [], now_ns, orphaned=True)
+        place = place_of_attempt(new_context(), delivery.traceparent, attempt=delivery.attempt + 1, age_ms=0)
+        self._record(place, delivery, settlement, time.time_ns(), orphaned=True)
         return _with_trace(settlement, place)
 
-    def _count(self, endpoint: str, reply: Reply | Unreachable) -> str:
-        _ANSWERS.get().append(_Answer(endpoint, reply, time.time_ns()))
-        return super()._count(endpoint, reply)
-
     def _record(
-        self,
-        place: Place,
-        delivery: Delivery,
-        settlement: Settlement,
-        answers: list[_Answer],
-        start_ns: int,
-        *,
-        orphaned: bool = False,
+        self, place: Place, delivery: Delivery, settlement: Settlement, start_ns: int, *, orphaned: bool = False
     ) -> None:
-        facts = self._facts(delivery, settlement, start_ns)
-        if orphaned:
-            facts["gateway.orphaned"] = True
         lane, end_ns = self._lane, time.time_ns()
-        error = settlement.ending.partition(":")[2] or "unknown" if settlement.verb in _ERRORS else ""
-        times = {"start_ns": start_ns, "end_ns": end_ns}
-        self._emit(attempt_span(place, lane.destination, lane.endpoint, attributes=facts, error=error, **times))
-        for answer in answers:
-            self._record_call(place.context, delivery, answer)
+        priority, outcome = delivery.priority.name.lower(), _OUTCOMES[settlement.verb]
+        self._emit(
+            attempt_span(
+                place,
+                AttemptSort(lane.destination, lane.endpoint, delivery.source, delivery.attempt, priority, outcome),
+                message_id=shown_message_id(delivery.message_id, delivery.event_key),
+                waits_ms=self._waits_ms(delivery, start_ns // _MS),
+                orphaned=orphaned,
+                start_ns=start_ns,
+                end_ns=end_ns,
+                error=settlement.ending.partition(":")[2] or "unknown" if settlement.verb in _ERRORS else "",
+            )
+        )
+        if settlement.reply is not None:
+            self._record_call(place, delivery, "POST", BY_NAME[lane.endpoint], settlement.reply, end_ns)
+        if settlement.asked is not None:
+            self._record_call(place, delivery, "GET", ELIGIBILITY, settlement.asked, end_ns)
 
-    def _facts(self, delivery: Delivery, settlement: Settlement, start_ns: int) -> dict[str, str | int | float | bool]:
-        sent_ms, received_ms = start_ns // _MS, delivery.received_ms
+    def _waits_ms(self, delivery: Delivery, sent_ms: int) -> dict[str, int]:
+        received_ms = delivery.received_ms
         limited_ms = sent_ms - max(received_ms, self._limited_since_ms) if self._limited_since_ms else 0
-        return {
-            "messaging.message.id": shown_message_id(delivery.message_id, delivery.event_key),
-            "gateway.source": delivery.source,
-            "gateway.attempt": delivery.attempt,
-            "gateway.priority": delivery.priority.name.lower(),
-            "gateway.outcome": _OUTCOMES[settlement.verb],
-            "gateway.wait_ms": max(0, sent_ms - received_ms),
-            "gateway.wait.limit_ms": max(0, limited_ms),
-        }
+        return {"limit": max(0, limited_ms)}
 
-    def _record_call(self, parent: TraceContext, delivery: Delivery, answer: _Answer) -> None:
-        endpoint = ELIGIBILITY if answer.endpoint == ELIGIBILITY.name else BY_NAME[answer.endpoint]
-        reply = answer.reply
+    def _record_call(
+        self, place: Place, delivery: Delivery, method: str, endpoint: Endpoint, reply: Reply | Unreachable, end_ns: int
+    ) -> None:
+        parent = place.context
         self._emit(
             call_span(
                 child_of(parent),
                 parent,
-                "GET" if endpoint is ELIGIBILITY else "POST",
+                method,
                 endpoint.path,
                 server=self._attentive.host,
                 status=reply.status if isinstance(reply, Reply) else None,
                 resend=delivery.attempt - 1,
-                start_ns=answer.at_ns - reply.took // timedelta(microseconds=1) * 1000,
-                end_ns=answer.at_ns,
+                start_ns=end_ns - reply.took // _US * 1000,
+                end_ns=end_ns,
             )
         )
 
 
 def _place(delivery: Delivery, now_ns: int) -> Place:
-    age = timedelta(milliseconds=now_ns // _MS - delivery.received_ms)
-    return place_of_attempt(new_context(), delivery.traceparent, attempt=delivery.attempt, age=age)
+    age_ms = now_ns // _MS - delivery.received_ms
+    return place_of_attempt(new_context(), delivery.traceparent, attempt=delivery.attempt, age_ms=age_ms)
 
 
 def _with_trace(settlement: Settlement, place: Place) -> Settlement:

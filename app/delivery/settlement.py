@@ -43,6 +43,7 @@ class Settlement(Value, frozen=True, gc=False):
     hold: Hold | None = None
     recorded: Recorded = NOT_RECORDED
     reply: Reply | Unreachable | None = None  # feedback for the pace
+    asked: Reply | Unreachable | None = None  # the answer if Attentive was asked and nothing sent
     source: str = "?"  # unknown if the stored form cannot be read
 
 

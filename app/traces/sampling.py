@@ -3,14 +3,13 @@
 It is decided before any span exists. A public source cannot force it: everybody has its write key.
 """
 
-from datetime import timedelta
 from typing import Final
 
 from app.traces.context import TraceContext, read_traceparent
 from app.value import Value
 
 # An attempt at an older call has a trace of its own. A call may be sent hours later, and would stretch the trace.
-STORY_ENDS: Final = timedelta(seconds=60)
+STORY_ENDS_MS: Final = 60_000
 
 
 class Place(Value, frozen=True, gc=False):
@@ -38,7 +37,7 @@ def place_of_request(own: TraceContext, header: bytes | None, *, drawn: bool, tr
     return Place(own, link=caller.context)
 
 
-def place_of_attempt(own: TraceContext, traceparent: str, *, attempt: int, age: timedelta) -> Place:
+def place_of_attempt(own: TraceContext, traceparent: str, *, attempt: int, age_ms: int) -> Place:
     """The place of the span of an attempt at a call that carries this `traceparent`, or "" if it is not sampled.
 
     `own` is a new context.
@@ -47,6 +46,6 @@ def place_of_attempt(own: TraceContext, traceparent: str, *, attempt: int, age: 
     found = read_traceparent(traceparent) if traceparent else None
     if found is None:
         return Place(own)
-    if attempt == 1 and age <= STORY_ENDS:
+    if attempt == 1 and age_ms <= STORY_ENDS_MS:
         return Place(own.within(found.context), parent=found.context)
     return Place(own, link=found.context)

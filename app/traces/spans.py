@@ -7,7 +7,8 @@ No attribute holds personal data, a write key, a body or a query.
 import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from app.traces.context import TraceContext
 from app.traces.sampling import Place
@@ -23,8 +24,12 @@ _GENERATED_ID: Final = re.compile(
 )
 _SERVER_ERROR: Final = 500
 _CLIENT_ERROR: Final = 400
+_TEMPLATES: Final = 1024  # that are kept of each sort
+_MESSAGE_ID: Final = "messaging.message.id"
+UNIQUE: Final = frozenset({_MESSAGE_ID})  # attributes whose values do not recur
 
 Attributes = Mapping[str, str | int | float | bool]
+NO_ATTRIBUTES: Final[Attributes] = {}
 
 
 class Kind(StrEnum):
@@ -36,15 +41,33 @@ class Kind(StrEnum):
     CONSUMER = "CONSUMER"
 
 
-class Span(Value, frozen=True):
-    """One span that has ended. Times are in ns since 1970."""
+class AttemptSort(NamedTuple):
+    """What an attempt has in common with many others."""
+
+    destination: str
+    endpoint: str
+    source: str
+    attempt: int
+    priority: str
+    outcome: str
+
+
+class Template(Value, frozen=True, eq=False, gc=False):
+    """What many spans have in common. There are few templates, so an exporter may keep their encoded form."""
 
     name: str
     kind: Kind
+    attributes: Attributes
+
+
+class Span(Value, frozen=True, gc=False):
+    """One span that has ended. Times are in ns since 1970."""
+
+    template: Template
     context: TraceContext
     start_ns: int
     end_ns: int
-    attributes: Attributes
+    attributes: Attributes = NO_ATTRIBUTES  # besides those of the template
     parent: TraceContext | None = None
     links: tuple[TraceContext, ...] = ()
     error: str = ""  # the value of `error.type`; "" if it went well
@@ -54,18 +77,23 @@ def request_span(
     place: Place, path: str, *, status: int, code: str, source: str, events: int, start_ns: int, end_ns: int
 ) -> Span:
     """A request of a tracker. `code` is that of its refusal, or "". `source` is "" if it is not known."""
+    error = str(status) if status >= _SERVER_ERROR else ""
+    attributes = {"gateway.events": events}
+    return _placed(_request(path, status, source, code), place, start_ns, end_ns, attributes, error)
+
+
+@lru_cache(_TEMPLATES)
+def _request(path: str, status: int, source: str, code: str) -> Template:
     attributes: dict[str, str | int | float | bool] = {
         "http.request.method": "POST",
         "http.route": path,
         "http.response.status_code": status,
-        "gateway.events": events,
     }
     if source:
         attributes["gateway.source"] = source
     if code:
         attributes["gateway.refusal"] = code
-    error = str(status) if status >= _SERVER_ERROR else ""
-    return _placed(f"POST {path}", Kind.SERVER, place, attributes, start_ns, end_ns, error)
+    return Template(f"POST {path}", Kind.SERVER, attributes)
 
 
 def publish_span(
@@ -80,40 +108,56 @@ def publish_span(
     error: str = "",
 ) -> Span:
     """One call that was handed to Redis, until Redis had stored it."""
+    attributes = {_MESSAGE_ID: message_id}
+    return Span(_publish(destination, endpoint), context, start_ns, end_ns, attributes, parent=parent, error=error)
+
+
+@lru_cache(_TEMPLATES)
+def _publish(destination: str, endpoint: str) -> Template:
     lane = _lane(destination, endpoint)
-    attributes = {**_messaging(lane, "publish", "send"), "messaging.message.id": message_id}
-    return Span(f"publish {lane}", Kind.PRODUCER, context, start_ns, end_ns, attributes, parent=parent, error=error)
+    return Template(f"publish {lane}", Kind.PRODUCER, _messaging(lane, "publish", "send"))
 
 
 def flush_span(
     context: TraceContext, links: Sequence[TraceContext], *, events: int, failed: bool, start_ns: int, end_ns: int
 ) -> Span:
     """One write into Redis for the requests of `links` and others that waited with them."""
-    attributes: Attributes = {
-        "messaging.system": "redis",
-        "messaging.operation.name": "commit",
-        "messaging.operation.type": "send",
-        "messaging.batch.message_count": events,
-    }
+    attributes = {"messaging.batch.message_count": events}
     error = "unavailable" if failed else ""
-    tied = tuple(links[:MOST_LINKS])
-    return Span("commit", Kind.CLIENT, context, start_ns, end_ns, attributes, links=tied, error=error)
+    return Span(_COMMIT, context, start_ns, end_ns, attributes, links=tuple(links[:MOST_LINKS]), error=error)
 
 
 def attempt_span(
     place: Place,
-    destination: str,
-    endpoint: str,
+    sort: AttemptSort,
     *,
-    attributes: Attributes,
+    message_id: str,
+    waits_ms: Mapping[str, int],
+    orphaned: bool,
     start_ns: int,
     end_ns: int,
-    error: str = "",
+    error: str,
 ) -> Span:
-    """One attempt of a worker at one call, from its claim to its outcome."""
-    lane = _lane(destination, endpoint)
-    facts = {**_messaging(lane, "process", "process"), **attributes}
-    return _placed(f"process {lane}", Kind.CONSUMER, place, facts, start_ns, end_ns, error)
+    """One attempt of a worker at one call, from its claim to its outcome. `waits_ms`: how long it waited, by cause."""
+    attributes: dict[str, str | int | float | bool] = {_MESSAGE_ID: message_id}
+    for cause, waited_ms in waits_ms.items():
+        attributes[f"gateway.wait.{cause}_ms"] = waited_ms
+    if orphaned:
+        attributes["gateway.orphaned"] = True
+    return _placed(_attempt(sort), place, start_ns, end_ns, attributes, error)
+
+
+@lru_cache(_TEMPLATES)
+def _attempt(sort: AttemptSort) -> Template:
+    lane = _lane(sort.destination, sort.endpoint)
+    attributes = {
+        **_messaging(lane, "process", "process"),
+        "gateway.source": sort.source,
+        "gateway.attempt": sort.attempt,
+        "gateway.priority": sort.priority,
+        "gateway.outcome": sort.outcome,
+    }
+    return Template(f"process {lane}", Kind.CONSUMER, attributes)
 
 
 def call_span(
@@ -129,6 +173,12 @@ def call_span(
     end_ns: int,
 ) -> Span:
     """One HTTP request to Attentive. `status` is None if no answer came. `resend` counts the attempts before."""
+    error = "unreachable" if status is None else str(status) if status >= _CLIENT_ERROR else ""
+    return Span(_call(method, path, server, status, resend), context, start_ns, end_ns, parent=parent, error=error)
+
+
+@lru_cache(_TEMPLATES)
+def _call(method: str, path: str, server: str, status: int | None, resend: int) -> Template:
     attributes: dict[str, str | int | float | bool] = {
         "http.request.method": method,
         "url.template": path,
@@ -138,8 +188,7 @@ def call_span(
         attributes["http.response.status_code"] = status
     if resend:
         attributes["http.request.resend_count"] = resend
-    error = "unreachable" if status is None else str(status) if status >= _CLIENT_ERROR else ""
-    return Span(f"{method} {path}", Kind.CLIENT, context, start_ns, end_ns, attributes, parent=parent, error=error)
+    return Template(f"{method} {path}", Kind.CLIENT, attributes)
 
 
 def shown_message_id(message_id: str, key: bytes) -> str:
@@ -160,8 +209,13 @@ def _messaging(lane: str, name: str, kind: str) -> dict[str, str | int | float |
     }
 
 
-def _placed(
-    name: str, kind: Kind, place: Place, attributes: Attributes, start_ns: int, end_ns: int, error: str
-) -> Span:
+def _placed(template: Template, place: Place, start_ns: int, end_ns: int, attributes: Attributes, error: str) -> Span:
     links = () if place.link is None else (place.link,)
-    return Span(name, kind, place.context, start_ns, end_ns, attributes, place.parent, links, error)
+    return Span(template, place.context, start_ns, end_ns, attributes, place.parent, links, error)
+
+
+_COMMIT: Final = Template(
+    "commit",
+    Kind.CLIENT,
+    {"messaging.system": "redis", "messaging.operation.name": "commit", "messaging.operation.type": "send"},
+)

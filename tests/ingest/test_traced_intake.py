@@ -39,8 +39,8 @@ async def test_the_calls_and_the_journal_carry_the_trace() -> None:
     request, publish = spans
     (arrival,) = gateway.outbox.arrivals
     (call,) = deliveries_of(arrival)
-    assert (request.kind, request.parent, request.context.trace_id) == (Kind.SERVER, CALLER, CALLER.trace_id)
-    assert (publish.kind, publish.parent) == (Kind.PRODUCER, request.context)
+    assert (request.template.kind, request.parent, request.context.trace_id) == (Kind.SERVER, CALLER, CALLER.trace_id)
+    assert (publish.template.kind, publish.parent) == (Kind.PRODUCER, request.context)
     assert call.traceparent == publish.context.traceparent
     assert arrival.trace == request.context
     assert gateway.outbox.records[0]["trace_id"] == CALLER.trace_id
@@ -89,7 +89,7 @@ async def test_a_request_of_an_unknown_sender_is_traced_by_chance_alone(share: f
     assert (await gateway.post(PATH, view(), key="unknown", headers=HEADERS)).status_code == 401
 
     assert len(spans) == spans_of_it
-    assert all(span.attributes["gateway.refusal"] == "unknown_source" for span in spans)
+    assert all(span.template.attributes["gateway.refusal"] == "unknown_source" for span in spans)
     assert all(span.parent is None for span in spans)
 
 
@@ -99,7 +99,7 @@ async def test_events_that_redis_cannot_store_are_published_with_an_error() -> N
 
     assert (await gateway.post(PATH, view(), headers=HEADERS)).status_code == 503
 
-    assert [(span.kind, span.error) for span in spans] == [(Kind.SERVER, "503"), (Kind.PRODUCER, "503")]
+    assert [(span.template.kind, span.error) for span in spans] == [(Kind.SERVER, "503"), (Kind.PRODUCER, "503")]
 
 
 async def test_an_event_that_is_dropped_has_no_call_to_publish() -> None:
@@ -109,7 +109,7 @@ async def test_an_event_that_is_dropped_has_no_call_to_publish() -> None:
         await gateway.post(PATH, view(context={}, userId=None, anonymousId="a"), headers=HEADERS)
     ).status_code == 200
 
-    assert [span.kind for span in spans] == [Kind.SERVER]
+    assert [span.template.kind for span in spans] == [Kind.SERVER]
 
 
 def marked(content: Any) -> Any:
@@ -134,7 +134,13 @@ async def test_no_span_holds_what_a_tracker_wrote() -> None:
         for headers in ({"traceparent": MARK}, {"tracestate": f"{MARK}=1"}, {"user-agent": MARK}, {"referer": MARK}):
             await gateway.post(f"{PATH}?email={MARK}", marked(event), headers=headers)
 
-    seen = orjson.dumps([[span.name, span.attributes, span.error] for span in spans]).decode()
+    templates = [span.template for span in spans]
+    seen = orjson.dumps(
+        [
+            [template.name, template.attributes, span.attributes, span.error]
+            for template, span in zip(templates, spans, strict=True)
+        ]
+    ).decode()
 
     assert len(spans) > 30
     assert MARK not in seen

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from app.traces.context import TraceContext
 from app.traces.exporting import AT_ONCE, SpanQueue, SpanResult
 from app.traces.otlp import OtlpExporter
-from app.traces.spans import Kind, Span
+from app.traces.spans import Attributes, Kind, Span, Template
 from tests.traces.collector import running_collector
 from tests.waiting import patient
 
-SPAN = Span("a", Kind.SERVER, TraceContext("1" * 32, "2" * 16), 1, 2, {})
+SPAN = Span(Template("a", Kind.SERVER, {}), TraceContext("1" * 32, "2" * 16), 1, 2)
 
 
 class FakeExporter:
@@ -94,3 +94,30 @@ def test_a_collector_gets_the_spans_with_the_service_and_the_headers() -> None:
     (span,) = collector.spans
     assert (span.service, span.name, span.kind) == ("gateway", "a", "SERVER")
     assert collector.headers[0]["x-team"] == "shop"
+
+
+def test_every_part_of_a_span_arrives_as_it_is() -> None:
+    parent, link = TraceContext("1" * 32, "3" * 16), TraceContext("4" * 32, "5" * 16)
+    common: Attributes = {"a.text": "é" * 200, "a.number": -1, "a.share": 0.5, "a.flag": True, "one": 1, "none": 0}
+    own: Attributes = {"messaging.message.id": "m-1", "gateway.wait_ms": 2**40, "a.one": True, "a.other": 1}
+    span = Span(
+        Template("process " + "x" * 20_000, Kind.CONSUMER, common),
+        TraceContext("1" * 32, "2" * 16),
+        2**60,
+        2**60 + 1,
+        own,
+        parent,
+        (link, parent),
+        "http_400",
+    )
+    with running_collector() as collector:
+        exporter = OtlpExporter(f"{collector.url}/v1/traces", {}, service="gateway", version="1")
+        assert exporter.export([span, SPAN])
+    one, other = collector.spans
+    assert (one.name, one.kind, one.failed) == (span.template.name, "CONSUMER", True)
+    assert (one.trace_id, one.span_id, one.parent_id) == ("1" * 32, "2" * 16, "3" * 16)
+    assert one.links == (("4" * 32, "5" * 16), ("1" * 32, "3" * 16))
+    assert (one.start_ns, one.end_ns) == (2**60, 2**60 + 1)
+    assert one.attributes == {**common, **own, "error.type": "http_400"}
+    assert [type(one.attributes[name]) for name in ("a.flag", "one", "a.one", "a.other")] == [bool, int, bool, int]
+    assert (other.parent_id, other.links, other.attributes, other.failed) == ("", (), {}, False)

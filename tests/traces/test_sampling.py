@@ -1,11 +1,9 @@
 """Which requests and attempts are traced, and below what."""
 
-from datetime import timedelta
-
 import pytest
 
 from app.traces.context import TraceContext
-from app.traces.sampling import STORY_ENDS, Place, place_of_attempt, place_of_request
+from app.traces.sampling import STORY_ENDS_MS, Place, place_of_attempt, place_of_request
 
 OWN = TraceContext("1" * 32, "2" * 16)
 CALLER = TraceContext("a" * 32, "b" * 16)
@@ -32,15 +30,15 @@ def test_a_request(header: bytes | None, drawn: bool, trusted: bool, place: Plac
 
 
 @pytest.mark.parametrize(
-    ("traceparent", "attempt", "age", "place"),
+    ("traceparent", "attempt", "age_ms", "place"),
     [
-        pytest.param(CALLER.traceparent, 1, timedelta(), CONTINUED, id="the first attempt continues the request"),
-        pytest.param(CALLER.traceparent, 1, STORY_ENDS, CONTINUED, id="the first attempt just in time"),
-        pytest.param(CALLER.traceparent, 1, STORY_ENDS * 1.01, LINKED, id="the first attempt at an old call"),
-        pytest.param(CALLER.traceparent, 2, timedelta(), LINKED, id="a retry"),
-        pytest.param("", 1, timedelta(), NEW, id="a request that is not traced"),
-        pytest.param("damaged", 1, timedelta(), NEW, id="a damaged context"),
+        pytest.param(CALLER.traceparent, 1, 0, CONTINUED, id="the first attempt continues the request"),
+        pytest.param(CALLER.traceparent, 1, STORY_ENDS_MS, CONTINUED, id="the first attempt just in time"),
+        pytest.param(CALLER.traceparent, 1, STORY_ENDS_MS + 1, LINKED, id="the first attempt at an old call"),
+        pytest.param(CALLER.traceparent, 2, 0, LINKED, id="a retry"),
+        pytest.param("", 1, 0, NEW, id="a request that is not traced"),
+        pytest.param("damaged", 1, 0, NEW, id="a damaged context"),
     ],
 )
-def test_an_attempt(traceparent: str, attempt: int, age: timedelta, place: Place) -> None:
-    assert place_of_attempt(OWN, traceparent, attempt=attempt, age=age) == place
+def test_an_attempt(traceparent: str, attempt: int, age_ms: int, place: Place) -> None:
+    assert place_of_attempt(OWN, traceparent, attempt=attempt, age_ms=age_ms) == place
