@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 import redis
 
 from app.embedded import RedisBinary
@@ -22,6 +23,8 @@ NODE_TIMEOUT_MS: Final = 5000
 # Whether the tests that need a real server get one in cluster mode, which owns all slots.
 IN_CLUSTER_MODE: Final = os.environ.get("GATEWAY_TEST_CLUSTER") == "1"
 SCHEME: Final = "redis+cluster" if IN_CLUSTER_MODE else "redis"
+# A node of a cluster is made a replica by the cluster alone: tests/faults/test_cluster.py has what happens then.
+NO_REPLICAOF: Final = pytest.mark.skipif(IN_CLUSTER_MODE, reason="REPLICAOF and Sentinel are not for clusters")
 
 
 def cluster_options(folder: Path, node_timeout_ms: int = NODE_TIMEOUT_MS) -> list[str]:

@@ -81,7 +81,8 @@ def tag_of(pattern: str | bytes) -> str | bytes:
 class Topology:
     """Who owns which slot. The nodes are asked again after errors that show that the answer is out of date.
 
-    Meanwhile, only commands for a node that failed wait for the new answer.
+    Meanwhile, only commands for a node that failed wait for the new answer. They fail if no node answers, lest each
+    waits for that node once more.
     """
 
     def __init__(self, ask: Callable[[Address], Awaitable[Slots]], seeds: Sequence[Address]) -> None:
@@ -151,8 +152,7 @@ class Topology:
                 if slots:
                     self._use(slots, node)
                     return
-        if not self._owners:
-            raise failure
+        raise failure
 
     def _use(self, slots: Slots, answered: Address) -> None:
         owners: list[Address | None] = [None] * _SLOTS

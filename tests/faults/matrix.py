@@ -97,6 +97,7 @@ class Fault:
     environment: Mapping[str, str] = field(default_factory=dict)
     sandbox: Mapping[str, Any] = field(default_factory=dict)  # how Attentive is set up, but for the usual
     fsync: str = "always"
+    replicates: bool = False  # whether it makes a server the replica of another
     quiet: bool = False  # whether nothing may wait when it strikes: a Redis without a file loses what waits in it
 
 
@@ -282,6 +283,7 @@ MATRIX: Final = (
         partial(replicate, ("127.0.0.1", "1")),
         partial(replicate, ("NO", "ONE")),
         duplicates=CONCURRENCY,
+        replicates=True,
     ),
     Fault(
         "Redis 200 ms away",
@@ -301,6 +303,7 @@ MATRIX: Final = (
         "Redis fails over to its replica",
         fail_over,
         before=start_behind_sentinels,
+        replicates=True,
         duplicates=CONCURRENCY,
         resumes_within_s=60,  # Sentinel takes its time to make a replica of the old primary
     ),

@@ -11,6 +11,7 @@ import pytest
 from app.embedded import RedisBinary
 from app.sandbox import SandboxConfig, running_sandbox
 from app.subprocesses import stop_child
+from tests.clusters import NO_REPLICAOF
 from tests.faults.sentinels import Guarded, start_guarded
 from tests.stack import Stack, message_id, wait_until
 
@@ -57,6 +58,7 @@ class Sender(threading.Thread):
         self.join()
 
 
+@NO_REPLICAOF
 @pytest.mark.timeout(180)
 def test_after_a_failover_all_goes_on_by_itself_and_nothing_acknowledged_is_lost(
     stack: Stack, guarded: Guarded

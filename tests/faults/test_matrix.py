@@ -18,6 +18,7 @@ from app.embedded import RedisBinary
 from app.sandbox import SandboxConfig, running_sandbox
 from app.store.keys import DestinationKeys
 from app.subprocesses import stop_child
+from tests.clusters import NO_REPLICAOF
 from tests.faults.matrix import CONCURRENCY, LANE, MATRIX, PATH, Fault, Scene, nothing
 from tests.faults.table import ROW
 from tests.faults.wire import wire
@@ -99,7 +100,9 @@ class Tracker(threading.Thread):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("fault", MATRIX, ids=lambda fault: fault.name)
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, id=fault.name, marks=NO_REPLICAOF if fault.replicates else ()) for fault in MATRIX]
+)
 def test_nothing_accepted_is_lost(
     fault: Fault, tmp_path: Path, redis_binary: RedisBinary, record_property: Callable[[str, object], None]
 ) -> None:

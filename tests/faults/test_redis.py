@@ -15,6 +15,7 @@ import redis
 from app.embedded import RedisBinary
 from app.sandbox import SandboxConfig
 from app.subprocesses import start_child, stop_child
+from tests.clusters import NO_REPLICAOF
 from tests.ports import free_port
 from tests.stack import DESTINATION, Stack, message_id, stack, wait_until
 from tests.waiting import patient
@@ -96,6 +97,7 @@ def test_a_full_redis_is_a_503_with_nothing_half_written_and_workers_go_on(gatew
     arrives(gateway, event)
 
 
+@NO_REPLICAOF
 def test_a_redis_that_may_only_be_read_is_a_503_that_says_so(gateway: Stack, client: redis.Redis) -> None:
     """As the old primary after a failover."""
     client.replicaof("127.0.0.1", "1")

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, TryAgainError, WatchError
 
 from app.delivery.lag import LagCounts
@@ -17,13 +18,13 @@ from app.delivery.pressure import PressureGauge
 from app.delivery.sharded_outbox import ShardedOutbox
 from app.embedded import RedisBinary
 from app.profiles.lookup import ProfileLookup
-from app.store.cluster import ClusterRedis, slot_of
+from app.store.cluster import ClusterRedis, Topology, slot_of
 from app.store.connection import QueueUnavailable, open_redis, why_unavailable
 from app.store.keys import ARQ_QUEUE, ARQ_TAG
 from app.store.script import Script
 from app.store.shards import by_shard, each_shard, is_cluster, shard_names
-from tests.clusters import LocalCluster
-from tests.waiting import until
+from tests.clusters import SLOTS, LocalCluster
+from tests.waiting import patient, until
 
 TAGS: Final = [f"shop-{number}" for number in range(12)]  # on all nodes of three
 SUM: Final = "return (redis.call('GET', KEYS[1]) or 0) + (redis.call('GET', KEYS[2]) or 0) + ARGV[1]"
@@ -75,6 +76,37 @@ def elsewhere(cluster: LocalCluster, key: str) -> int:
 )
 def test_the_key_that_decides_about_the_node_is(command: Sequence[Any], key: str | None) -> None:
     assert slot_of(command) == (None if key is None else slot_of(("GET", key)))
+
+
+class TestTheTopology:
+    async def test_fails_while_no_node_answers_and_goes_on_when_one_does(self) -> None:
+        """A node that hangs takes its time to fail: a command that waited for the topology must not wait for it too."""
+        node, is_away = ("10.0.0.1", 6379), False
+
+        async def ask(_: tuple[str, int]) -> list[tuple[int, int, tuple[str, int]]]:
+            if is_away:
+                raise RedisConnectionError
+            return [(0, SLOTS - 1, node)]
+
+        async def becomes(expected: str) -> None:
+            found = ""
+            async with asyncio.timeout(patient(10)):  # the nodes are not asked again at once
+                while found != expected:
+                    try:
+                        found = "owned" if await topology.owner(7) == node else "another node"
+                    except RedisConnectionError:
+                        found = "no answer"
+                    await asyncio.sleep(0)
+
+        topology = Topology(ask, [node])
+        await becomes("owned")
+        is_away = True
+        topology.suspect(node)
+        await becomes("no answer")
+        with pytest.raises(RedisConnectionError):
+            await topology.owner(7)
+        is_away = False
+        await becomes("owned")
 
 
 class TestCommands:
