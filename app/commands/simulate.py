@@ -114,20 +114,25 @@ def simulate(
 
 
 def _wanted(file: Path | None, options: Mapping[str, Any]) -> ScenarioSettings:
+    if file is None and "rate" not in options:
+        fail("Give a scenario file, or the usual traffic with --rate, such as --rate 40/s.", 2)
     content: Mapping[str, Any] = {}
     if file is not None:
+        _checked({"rate": "1/s", **options})  # before they stand in for what the file lacks
         try:
-            settings, content = read_scenario(file)
+            settings, content = read_scenario(file, options)
         except BadFile as bad:
             fail("\n".join(f"{file}:{mistake.line}: {mistake}" for mistake in bad.mistakes), 2)
         except OSError as failure:
             fail(f"Cannot read {file}: {failure.strerror}.", 2)
         if not options:
             return settings
-    elif "rate" not in options:
-        fail("Give a scenario file, or the usual traffic with --rate, such as --rate 40/s.", 2)
+    return _checked({**content, **options})
+
+
+def _checked(fields: Mapping[str, Any]) -> ScenarioSettings:
     try:
-        return scenario_of({**content, **options}, _option)
+        return scenario_of(fields, _option)
     except ValueError as mistakes:
         fail(f"{mistakes}.", 2)
 

@@ -220,11 +220,16 @@ class ScenarioSettings(Frozen):
     )
 
 
-def read_scenario(path: Path) -> tuple[ScenarioSettings, dict[str, Any]]:
-    """The scenario of a YAML file, and its content as it is written. Raises BadFile, and OSError."""
+def read_scenario(path: Path, missing: Mapping[str, Any] | None = None) -> tuple[ScenarioSettings, dict[str, Any]]:
+    """The scenario of a YAML file, and its content as it is written. Raises BadFile, and OSError.
+
+    `missing` has valid values for fields that the file may lack.
+    """
     document = Document(path, path.read_bytes())
+    content = document.content
+    whole = {**(missing or {}), **content} if isinstance(content, Mapping) else content
     try:
-        return ScenarioSettings.model_validate(document.content), dict(document.content or {})
+        return ScenarioSettings.model_validate(whole), dict(content or {})
     except ValidationError as invalid:
         raise BadFile(path, document.mistakes(invalid.errors(include_url=False))) from None
 

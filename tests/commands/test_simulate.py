@@ -115,6 +115,18 @@ class TestAScenario:
     def test_has_options_that_take_precedence_over_its_file(self, facts: Callable[..., dict[str, Any]]) -> None:
         assert facts(EXAMPLE, "--rate", "1/s", "--lasts", "4h")["events"] < facts(EXAMPLE)["events"] / 10
 
+    def test_has_options_that_complete_its_file(
+        self, facts: Callable[..., dict[str, Any]], run: Run, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "burst.yaml"
+        file.write_text("bursts: [5x@01:00+10m]\n")
+        assert facts(file, "--rate", "40/s") == facts("--rate", "40/s", "--burst", "5x@01:00+10m")
+        refused = run(file, "--rate", "many")
+        assert refused.exit_code == 2
+        assert "--rate" in refused.output
+        assert str(file) not in refused.output
+        assert f"{file}:1: rate" in run(file).output
+
     def test_uses_the_limits_and_the_ages_of_a_destination(
         self, facts: Callable[..., dict[str, Any]], config: Path
     ) -> None:
