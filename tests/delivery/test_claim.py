@@ -285,12 +285,14 @@ class TestThePace:
     async def test_lets_out_two_at_once_and_then_what_has_accrued(self, redis: Redis) -> None:
         await add(redis, *(waiting(str(n)) for n in range(50)))
         lease = await drain(redis, Pace(10))
-        first = await claim(lease)
-        assert len(first.entries) == 2
+        assert len((await claim(lease)).entries) == 2
+        _, began = await last_claimed(redis, "rate")
         second = await claim(lease)
-        assert (len(second.entries), second.wait > timedelta(milliseconds=50)) == (0, True)
+        assert second.wait > timedelta(milliseconds=50) or second.entries, "unless the machine stood for so long"
         await stretch(redis, EVENTS.keys.pace, 0.11)
-        assert len((await claim(lease)).entries) == 1
+        third = await claim(lease)
+        _, ended = await last_claimed(redis, "rate")
+        assert 1 <= len(second.entries) + len(third.entries) <= 10 * (0.11 + (ended - began) / 1000)
 
     async def test_leaves_room_in_attentives_second(self, redis: Redis) -> None:
         await add(redis, *(waiting(str(n)) for n in range(50)))
