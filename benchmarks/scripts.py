@@ -41,14 +41,15 @@ from app.delivery.outbox_event import OutboxEvent, calls_of
 from app.delivery.pace import Pace
 from app.delivery.removal import drop_waiting
 from app.delivery.retention import Retention, evict
-from app.delivery.row_outcomes import lease_sync
+from app.delivery.row_outcomes import follow, lease_sync
 from app.delivery.settlement import dead_lettered, retried
 from app.erasure.removal import Stores, forget
 from app.erasure.requests import Request, State, advance, ask, begin, due
 from app.erasure.subject import Subject
 from app.ingest.arrivals import outbox_event_of
 from app.pipeline import decide, read
-from app.profiles.profile import ProfileUpdate, record_name
+from app.profiles.known import users_with
+from app.profiles.profile import ProfileUpdate, contact_digest, record_name
 from app.profiles.updates import update_profiles
 from app.store.connection import open_redis
 from app.store.keys import DestinationKeys
@@ -339,6 +340,18 @@ async def alerts_and_leases(redis: ArqRedis, part: float = 1) -> None:
     await lease_sync(redis, ACCOUNT, "crm", "a run")
 
 
+async def handed_over_rows(redis: ArqRedis, part: float = 1) -> None:
+    """Rows of a sync that are followed, whose contacts have as many users as are listed for one."""
+    keys, users = DestinationKeys(ACCOUNT), {f"shop:u{number:032}": number for number in range(100)}
+    contacts = [("email", f"e{number}@example.com") for number in range(int(1_000 * part))]
+    async with redis.pipeline(transaction=False) as pipeline:
+        for contact in contacts:
+            pipeline.zadd(keys.contact(contact_digest(*contact)), users)
+        await pipeline.execute()
+    await users_with(redis, ACCOUNT, contacts)
+    await follow(redis, ACCOUNT, [event_key("sync:crm", f"m-{number}") for number in range(int(10_000 * part))])
+
+
 Scenario = Callable[[ArqRedis, float], Awaitable[None]]
 SCENARIOS: Final[Mapping[str, Scenario]] = {
     f"a batch of {BATCH:,} identify calls, each with a profile": largest_batch,
@@ -353,6 +366,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "new keys of custom events": new_event_keys,
     "2,000 recorded calls and entries of the journal": recorded_calls,
     "an alert among 2,000, for 10 channels": alerts_and_leases,
+    "1,000 rows of a sync, whose contacts have 100 users each": handed_over_rows,
 }
 
 

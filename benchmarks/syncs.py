@@ -20,6 +20,7 @@ from typing import Any, Final
 from app.config.sync import Sync
 from app.config.topology import Topology
 from app.operations.operator import Operator
+from app.process import tune_gc
 from app.rows.comparing import compare
 from app.rows.run import run
 from app.rows.state import State
@@ -78,6 +79,7 @@ def sync_of(kind: str, path: Path) -> Sync:
 
 def measure(kind: str, folder: Path) -> None:
     """Read a table twice, as a first run and as one without changes, and print what each took, and the peak."""
+    tune_gc()  # as the command does
     sync = sync_of(kind, folder / f"table.{kind}")
     took = []
     with State(folder / f"{kind}.sqlite") as state:

@@ -26,7 +26,7 @@ from app.config.bad_settings import BadSettings
 from app.logs import set_up_logging
 from app.masking import mask_text
 from app.operations.operator import Operator
-from app.process import ignore_sighup
+from app.process import ignore_sighup, tune_gc
 from app.rows import forecast, run, syncs
 from app.rows.files import SourceFailed
 from app.rows.guard import SyncRefused
@@ -113,6 +113,7 @@ def plan(name: Name, as_json: AsJson = False) -> None:
         with _bar() as bar:
             return await forecast.forecast(operator, name, bar)
 
+    tune_gc()
     found = _run(work)
     if as_json:
         _print_json(found.facts())
@@ -198,6 +199,7 @@ def schedule() -> None:
     `run` starts this process where a sync has a schedule. In production run one of it, beside a disk for the state.
     """
     ignore_sighup()
+    tune_gc()
     join_local_run()
     ours = load_settings()
     set_up_logging(ours.log_level, ours.log_format, component="sync")
@@ -307,6 +309,7 @@ def reset(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Do not as
 
 
 def _until_stopped(work: Callable[[Operator], Awaitable[list[Finished]]], name: str) -> list[Finished]:
+    tune_gc()
     try:
         return _run(work)
     except KeyboardInterrupt:

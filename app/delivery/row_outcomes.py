@@ -27,16 +27,14 @@ FOLLOWED_S: Final = 100 * 86_400  # longer than dead letters are kept by default
 LEASE: Final = timedelta(seconds=30)
 _AT_ONCE: Final = 1_000
 _LEASE: Final = Script("sync_lease", keys=("lease",), args=("owner", "lease_ms"))
+_FOLLOW: Final = Script("follow", keys=("row_outcomes",), args=("life_s", "@events"))
 
 
 async def follow(redis: Redis, destination: str, event_keys: Sequence[bytes]) -> None:
     """Have the endings of these events stored. One that has ended already keeps its ending. Raises RedisError."""
-    name = DestinationKeys(destination).row_outcomes
-    async with redis.pipeline(transaction=False) as pipeline:
-        for key in event_keys:
-            pipeline.hsetnx(name, cast(str, key), "")
-        pipeline.expire(name, FOLLOWED_S)
-        await pipeline.execute()
+    keys = {"row_outcomes": DestinationKeys(destination).row_outcomes}
+    for start in range(0, len(event_keys), _AT_ONCE):
+        await _FOLLOW.run(redis, keys, {"life_s": FOLLOWED_S, "events": event_keys[start : start + _AT_ONCE]})
 
 
 async def read_outcomes(redis: Redis, destination: str, event_keys: Sequence[bytes]) -> list[str | None]:

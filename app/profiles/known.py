@@ -1,15 +1,19 @@
 """Whether an identifier belongs to stored profiles, and to which users, whatever their source."""
 
 from collections.abc import Collection, Sequence
+from typing import Any, Final
 
 from redis.asyncio import Redis
 
 from app.profiles.profile import contact_digest, record_name
 from app.store.keys import DestinationKeys
 from app.store.presence import present
+from app.store.script import Script
 
 Contact = tuple[str, str]  # "email" or "phone", and its value as it is sent
 Identifier = tuple[str, str]  # a contact, or another one, such as "shopify_id"
+_LISTED: Final = Script("listed", keys=("@contacts",))
+_AT_ONCE: Final = 90  # identifiers of one run, each with up to 100 names
 
 
 async def known_contacts(redis: Redis, destination: str, contacts: Sequence[Contact]) -> set[Contact]:
@@ -24,10 +28,10 @@ async def users_with(redis: Redis, destination: str, identifiers: Collection[Ide
     Anonymous visitors do not count. At most 100 names are listed for an identifier.
     """
     keys = DestinationKeys(destination)
-    async with redis.pipeline(transaction=False) as pipeline:
-        for kind, value in identifiers:
-            pipeline.zrange(keys.contact(contact_digest(kind, value)), 0, -1)
-        pages = await pipeline.execute()
+    contacts = [keys.contact(contact_digest(kind, value)) for kind, value in identifiers]
+    pages: list[Any] = []
+    for start in range(0, len(contacts), _AT_ONCE):
+        pages += await _LISTED.run(redis, {"contacts": contacts[start : start + _AT_ONCE]}, {})
     return {
         identifier: {user for name in page if (user := _user_in(name.decode())) is not None}
         for identifier, page in zip(identifiers, pages, strict=True)

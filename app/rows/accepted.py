@@ -26,12 +26,8 @@ class AcceptedRow(NamedTuple):
     hash: bytes  # of the content
 
 
-class Known(NamedTuple):
-    """A row by its fingerprint."""
-
-    fingerprint: bytes
-    id: int
-    key: bytes
+Fingerprint = bytes | int
+Known = tuple[Fingerprint, int, bytes]  # a row by its fingerprint, with its ID and key
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +44,7 @@ class Accepted:
     def following(self, after: int, most: int) -> list[Known]:
         """The next rows that can be found by their fingerprint, after this ID."""
         query = "SELECT fingerprint, id, key FROM accepted WHERE id > ? AND fingerprint IS NOT NULL ORDER BY id LIMIT ?"
-        return list(map(Known._make, self.db.execute(query, [after, most])))
+        return self.db.execute(query, [after, most]).fetchall()
 
     def last_id(self) -> int:
         """The largest ID; 0 where there are no rows."""
@@ -82,7 +78,7 @@ class Accepted:
         """Begin anew: no row was accepted."""
         self.db.execute("DELETE FROM accepted")
 
-    def fingerprint(self, rows: Sequence[tuple[bytes, int]]) -> None:
+    def fingerprint(self, rows: Sequence[tuple[Fingerprint, int]]) -> None:
         """Remember the fingerprints of rows by their IDs. A process that keeps its rows apart changes nothing."""
         if self.db.schema == "main":
             self.db.many("UPDATE accepted SET fingerprint = ? WHERE id = ?", rows)

@@ -2,20 +2,20 @@
 
 from array import array
 from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import islice
+from itertools import islice, repeat
 from operator import itemgetter
 from typing import Final
 
 from app.config.sync import Sync
 from app.counted import Dropped
-from app.rows.accepted import Accepted, AcceptedRow, Known
+from app.rows.accepted import Accepted, AcceptedRow, Fingerprint, Known
 from app.rows.codes import BadRow, Code
 from app.rows.guard import SENT_ONCE
 from app.rows.outcomes import Op, Outcome
 from app.rows.raw import RawPage, RawRows
 from app.rows.shape import Shaped, opts_out
 from app.rows.source import Page, Reader, Row
-from app.rows.staged import ENDED, Staged
+from app.rows.staged import ENDED, New, Staged
 from app.rows.state import State
 
 _PAGE: Final = 2_000
@@ -31,7 +31,9 @@ def compare(sync: Sync, state: State, rows: Iterable[Row] | None = None, read: C
     raw_rows = RawRows(sync, state.id)
     comparison = _Comparison(sync, state, raw_rows)
     place = 1
-    for page in Reader(sync.source, raw_rows.needed).pages() if rows is None else [Page(None, list(rows))]:
+    for page in (
+        Reader(sync.source, raw_rows.needed, raw_rows.salt).pages() if rows is None else [Page(None, list(rows))]
+    ):
         with state.transaction():
             comparison.take(raw_rows.read(page), place)
         place += len(page.rows)
@@ -51,14 +53,14 @@ class _Ahead:
     def __init__(self, accepted: Accepted) -> None:
         self._accepted = accepted
         self._after = 0
-        self._rows: dict[bytes | None, Known] = {}
+        self._rows: dict[Fingerprint | None, Known] = {}
 
-    def rows(self) -> dict[bytes | None, Known]:
-        """Those among which the next page is looked for. Whoever finds one takes it out."""
+    def take(self, fingerprints: Sequence[Fingerprint | None]) -> list[Known | None]:
+        """The row of each fingerprint. None where it is not among the next ones, or was taken before."""
         while len(self._rows) < _AHEAD and (more := self._accepted.following(self._after, _PAGE)):
-            self._after = more[-1].id
+            self._after = more[-1][1]
             self._rows.update(zip(map(itemgetter(0), more), more, strict=True))
-        return self._rows
+        return list(map(self._rows.pop, fingerprints, repeat(None)))
 
     def go_on(self, elsewhere: Collection[AcceptedRow]) -> None:
         """Go on behind a page of which these rows were found by their contents alone."""
@@ -88,14 +90,14 @@ class _Comparison:
 
     def take(self, page: RawPage, first: int) -> None:
         """Take the rows of a page, of which `first` is the place of the first."""
-        known, places, staged, left = self._ahead.rows(), self._places, list[Staged](), list[int]()
-        for index, fingerprint in enumerate(page.fingerprints):
-            row = known.pop(fingerprint, None)
-            if row is None or places[row.id]:
-                left.append(index)
-            else:
-                self._take_unchanged(staged, first + index, row)
-        shaped = [page.shape(page.rows[index]) for index in left]
+        staged, left, known = list[Staged](), list[int](), self._ahead.take(page.fingerprints)
+        if not self._takes_all(known, first):
+            for index, row in enumerate(known):
+                if row is None or self._places[row[1]]:
+                    left.append(index)
+                else:
+                    self._take_unchanged(staged, first + index, row[1], row[2])
+        shaped = page.shape([page.rows[index] for index in left])
         staged += self._compared(
             [first + index for index in left], [page.fingerprints[index] for index in left], shaped
         )
@@ -103,24 +105,37 @@ class _Comparison:
         identifiers = page.identifiers
         self._state.identifiers.add(self._raw_rows.identifiers_of(shaped) if identifiers is None else identifiers)
 
-    def _take_unchanged(self, staged: list[Staged], place: int, row: Known | AcceptedRow) -> None:
+    def _takes_all(self, known: Sequence[Known | None], first: int) -> bool:
+        """Whether these rows were accepted one after the other, and all are unchanged and the first of their keys."""
+        if self._stages_all or not known or known[0] is None or known[-1] is None:
+            return False
+        begin, end = known[0][1], known[-1][1] + 1
+        if end - begin != len(known) or None in known or any(self._places[begin:end]):
+            return False
+        if [row[1] for row in known if row] != list(range(begin, end)):
+            return False
+        self._places[begin:end] = array("i", range(first, first + len(known)))
+        self.unchanged += len(known)
+        return True
+
+    def _take_unchanged(self, staged: list[Staged], place: int, id_: int, key: bytes) -> None:
         """Take an unchanged row, the first of its key."""
         if self._stages_all:
-            self._places[row.id] = -place
-            staged.append(_unchanged(place, row.key))
+            self._places[id_] = -place
+            staged.append(_unchanged(place, key))
         else:
-            self._places[row.id] = place
+            self._places[id_] = place
             self.unchanged += 1
 
     def _compared(
-        self, places: Sequence[int], fingerprints: Sequence[bytes | None], shaped: Sequence[Shaped | BadRow]
+        self, places: Sequence[int], fingerprints: Sequence[Fingerprint | None], shaped: Sequence[Shaped | BadRow]
     ) -> list[Staged]:
         """The rows of a page that are compared by their contents, with their places."""
         keys = [each.key for each in shaped if isinstance(each, Shaped)]
         accepted = self._state.accepted.by_keys(keys) if len(self._places) > 1 else {}
         self._ahead.go_on(accepted.values())
         rejected = self._state.rejected_outcomes(keys) if self._has_rejects else {}
-        staged, again = list[Staged](), list[tuple[bytes, int]]()
+        staged, new, again = list[Staged](), list[New](), list[tuple[Fingerprint, int]]()
         for place, fingerprint, each in zip(places, fingerprints, shaped, strict=True):
             if isinstance(each, BadRow):
                 # A member whose row cannot be sent stays: only a mirror asks for the key.
@@ -128,13 +143,16 @@ class _Comparison:
                 continue
             row = accepted.get(each.key)
             if row is None:
-                staged.append(self._changed(place, fingerprint, each, Op.NEW, rejected.get(each.key)))
+                if each.key in rejected:
+                    staged.append(self._changed(place, fingerprint, each, Op.NEW, rejected[each.key]))
+                else:
+                    new.append(New(place, each.key, each.label, each.hash, fingerprint, each.content))
                 continue
             same, is_first = row.hash == each.hash or self._sync.how == "insert", self._is_first(staged, row)
             if same and fingerprint is not None:
                 again.append((fingerprint, row.id))
             if same and is_first:
-                self._take_unchanged(staged, place, row)
+                self._take_unchanged(staged, place, row.id, row.key)
                 continue
             self._places[row.id] = self._places[row.id] or -place
             staged.append(
@@ -142,6 +160,7 @@ class _Comparison:
                 if same
                 else self._changed(place, fingerprint, each, Op.CHANGED, rejected.get(each.key))
             )
+        self._state.add_new(new)
         self._state.accepted.fingerprint(again)
         return staged
 
@@ -155,7 +174,7 @@ class _Comparison:
         return not before
 
     def _changed(
-        self, place: int, fingerprint: bytes | None, row: Shaped, op: Op, rejected: tuple[str, str] | None
+        self, place: int, fingerprint: Fingerprint | None, row: Shaped, op: Op, rejected: tuple[str, str] | None
     ) -> Staged:
         """A row that is sent, unless an operator may still send it as it was."""
         as_read = (place, row.key, row.label, row.hash, fingerprint)

@@ -1,7 +1,8 @@
 """One row as the content of an event: identifiers, fields in the mapping language, values as JSON has them. Pure."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -11,10 +12,12 @@ from app.identity.identity import Identity
 from app.mapping.converters import TYPES, Converter
 from app.mapping.expressions import ABSENT, Evaluation, FirstOf, JmesPath, Path, Sources
 from app.rows.codes import BadRow, Code
-from app.rows.values import LEFT_OUT, json_value, json_values, key_text
+from app.rows.columns import BAD, Column, json_column, labels_of
+from app.rows.values import LEFT_OUT, json_values, key_text
 from app.segment.events import SegmentEvent
 
 KEY_BYTES: Final = 16
+_START: Final = hashlib.blake2b(digest_size=KEY_BYTES).copy  # of a digest: quicker than to name its size each time
 _PURCHASE: Final = "Order Completed"
 _PRODUCT: Final = (
     *("product_id", "variant_id", "sku", "name", "price", "quantity", "currency", "image_url", "url"),
@@ -93,58 +96,47 @@ class Shaper:
             return frozenset()
         return frozenset(dict(self._in_columns)) - self._not_fields
 
-    def of_row(self, row: Mapping[str, Any]) -> Shaped | BadRow:
-        """The content of a row's event, or why there is none."""
+    def of_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[Shaped | BadRow]:
+        """The content of the event of each row, or why there is none."""
+        return list(map(self._of_row, rows))
+
+    def _of_row(self, row: Mapping[str, Any]) -> Shaped | BadRow:
         try:
             return self.shape(row)
         except BadRow as bad:
             return bad
 
-    def of_header(self, header: Sequence[str]) -> Callable[[Sequence[Any]], Shaped | BadRow]:
-        """What makes the content of the values of a row, in the order of the header.
+    def of_header(self, header: Sequence[str]) -> Callable[[Sequence[Sequence[Any]]], list[Shaped | BadRow]]:
+        """What makes the contents of rows, each given as its values in the order of the header.
 
-        A person's row whose columns are each one field is made without a look at any other column: most are. What it
-        makes is what `shape` makes, which all other rows are made by.
+        Rows of people whose columns are each one field are made column by column, without a look at any other column:
+        most are. What that makes is what `shape` makes, which all other rows are made by.
         """
 
         def other(values: Sequence[Any]) -> Shaped | BadRow:
-            return self.of_row(dict(zip(header, values, strict=True)))
+            return self._of_row(dict(zip(header, values, strict=True)))
 
         flat = self._flat(header)
         if flat is None:
-            return other
+            return lambda rows: list(map(other, rows))
         key, user_id, columns = flat
 
-        def made(values: Sequence[Any]) -> Shaped | BadRow:
-            label = values[key]
-            if type(label) is not str or not (label := label.strip()):
-                return other(values)
-            try:
-                content = self._of_places(values, columns, user_id)
-                packed = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
-                return Shaped(_digest(label.encode()), label, _digest(packed), packed)
-            except (BadRow, TypeError, UnicodeEncodeError):
-                return other(values)  # with the reason, in the words of the configuration
+        def made(rows: Sequence[Sequence[Any]]) -> list[Shaped | BadRow]:
+            labels = labels_of(map(itemgetter(key), rows))
+            contents = self._of_columns(rows, columns, user_id)
+            return [shaped or other(values) for shaped, values in zip(_shaped(labels, contents), rows, strict=True)]
 
         return made
 
-    def _of_places(
-        self, values: Sequence[Any], columns: Sequence[tuple[str, int]], user_id: int | None
-    ) -> dict[str, Any]:
-        """The content of a row whose traits are in these places. Raises BadRow."""
-        traits: dict[str, Any] = {}
-        for name, place in columns:
-            value = values[place]
-            if type(value) is str:
-                if value and not value.isspace():
-                    traits[name] = value
-            elif value is not None and (value := json_value(name, value)) is not LEFT_OUT:
-                traits[name] = value
-        self._convert(traits)
-        content: dict[str, Any] = {"traits": traits, "type": "identify"}
-        if user_id is not None and (who := json_value("", values[user_id])) is not LEFT_OUT:
-            content["userId"] = who
-        return content
+    def _of_columns(
+        self, rows: Sequence[Sequence[Any]], columns: Sequence[tuple[str, int]], user_id: int | None
+    ) -> list[dict[str, Any] | None]:
+        """The content of each row, whose traits are in these places. None: one of its values is not valid."""
+        types = self._types if self._sync.object == "attributes" else {}
+        made = [json_column(map(itemgetter(place), rows), types.get(name)) for name, place in columns]
+        named = _named([name for name, _ in columns], made, len(rows))
+        users = [LEFT_OUT] * len(rows) if user_id is None else json_column(map(itemgetter(user_id), rows)).values
+        return [_content(traits, user) for traits, user in zip(named, users, strict=True)]
 
     def _flat(self, header: Sequence[str]) -> tuple[int, int | None, list[tuple[str, int]]] | None:
         """The places of the key and of the user ID, and those of all traits by name. None where it is not so plain."""
@@ -322,6 +314,47 @@ def _order(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in product or name == "currency"} | {
         "products": [product]
     }
+
+
+def _named(names: Sequence[str], columns: Sequence[Column], rows: int) -> list[dict[str, Any] | None]:
+    """The values of each row by name, without those that are left out. None: one of them is bad."""
+    if not columns:
+        return [{} for _ in range(rows)]
+    values = zip(*(column.values for column in columns), strict=True)
+    if all(column.is_whole for column in columns):
+        return [dict(zip(names, row, strict=True)) for row in values]
+    return [
+        None
+        if any(value is BAD for value in row)
+        else {name: value for name, value in zip(names, row, strict=True) if value is not LEFT_OUT}
+        for row in values
+    ]
+
+
+def _content(traits: dict[str, Any] | None, user: Any) -> dict[str, Any] | None:
+    if traits is None or user is BAD:
+        return None
+    content: dict[str, Any] = {"traits": traits, "type": "identify"}
+    if user is not LEFT_OUT:
+        content["userId"] = user
+    return content
+
+
+def _shaped(labels: Sequence[str | None], contents: Sequence[Mapping[str, Any] | None]) -> Iterator[Shaped | None]:
+    """Rows by their keys and contents. None where there is none, or none that JSON can hold."""
+    dumps, start = orjson.dumps, _START
+    for label, content in zip(labels, contents, strict=True):
+        if not label or content is None:
+            yield None
+            continue
+        try:
+            packed, key, digest = dumps(content, option=orjson.OPT_SORT_KEYS), start(), start()
+            key.update(label.encode())
+        except (TypeError, UnicodeEncodeError):
+            yield None
+        else:
+            digest.update(packed)
+            yield Shaped(key.digest(), label, digest.digest(), packed)
 
 
 def _digest(content: bytes) -> bytes:

@@ -5,7 +5,7 @@ A source that fails, or that ends too early, raises SourceFailed: what it gave u
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -22,6 +22,7 @@ Row = dict[str, Any]  # by column
 T = TypeVar("T")
 _AT_ONCE: Final = 2_000  # rows
 _LARGEST_FIELD: Final = 1_048_576  # characters of one field: none that Attentive takes is larger
+_WITH_DIGESTS: Final = "SELECT *, CAST(hash(?, *COLUMNS(*)) >> 1 AS BIGINT) FROM read_parquet(?)"  # 63 bits
 _LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
 
 
@@ -30,18 +31,23 @@ class Page(NamedTuple):
 
     header: list[str] | None
     rows: Sequence[Any]
+    digests: Sequence[int] | None = None  # of all values of each row, where the source computes them
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """The rows of one source. `needed` are the columns that each of its files must have."""
+    """The rows of one source. `needed` are the columns that each of its files must have.
+
+    `salt` makes a salt of what digests depend on. Without it, there are none.
+    """
 
     source: RowSource
     needed: frozenset[str] = frozenset()
+    salt: Callable[[Sequence[str]], bytes] | None = None
 
     def rows(self) -> Iterator[Row]:
         """Every row, in the order of the source. Raises SourceFailed."""
-        for header, rows in self.pages():
+        for header, rows, _ in self.pages():
             yield from rows if header is None else (dict(zip(header, values, strict=True)) for values in rows)
 
     def pages(self) -> Iterator[Page]:
@@ -83,10 +89,18 @@ class Reader:
         with duckdb.connect(config=options) as database, _failing_as(path, duckdb.Error):
             if isinstance(path, RemoteFile):
                 database.register_filesystem(path.system)
-            rows = database.execute("SELECT * FROM read_parquet(?)", [str(path)])
-            header = self._checked(path, [column[0] for column in rows.description])
+            columns = database.execute("SELECT * FROM read_parquet(?) LIMIT 0", [str(path)]).description
+            header = self._checked(path, [name for name, *_ in columns])
+            if self.salt is None:
+                rows = database.execute("SELECT * FROM read_parquet(?)", [str(path)])
+                while page := rows.fetchmany(_AT_ONCE):
+                    yield Page(header, page)
+                return
+            # Values of different types can have one digest, which another version can compute differently.
+            salt = self.salt([duckdb.__version__, *header, *(str(kind) for _, kind, *_ in columns)])
+            rows = database.execute(_WITH_DIGESTS, [salt, str(path)])
             while page := rows.fetchmany(_AT_ONCE):
-                yield Page(header, page)
+                yield Page(header, [values[:-1] for values in page], [values[-1] for values in page])
 
     def _xlsx(self, path: SourceFile) -> Iterator[Page]:
         calamine = library("python_calamine", "XLSX")

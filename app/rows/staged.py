@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from app.rows.accepted import Fingerprint
 from app.rows.outcomes import Op, RunState
 
 PLANNED, HANDING, HANDED, ENDED = 0, 1, 2, 3  # steps of a row
@@ -16,12 +17,23 @@ class Staged(NamedTuple):
     key: bytes | None
     label: str | None
     hash: bytes | None
-    fingerprint: bytes | None
+    fingerprint: Fingerprint | None
     content: bytes | None
     op: Op
     step: int = PLANNED
     outcome: str | None = None
     detail: str | None = None
+
+
+class New(NamedTuple):
+    """A row that is to be sent, and that no earlier run has sent."""
+
+    place: int
+    key: bytes
+    label: str
+    hash: bytes
+    fingerprint: Fingerprint | None
+    content: bytes
 
 
 class Waiting(NamedTuple):

@@ -20,7 +20,7 @@ from app.rows.identifiers import Identifiers
 from app.rows.jobs import Jobs
 from app.rows.members import Members
 from app.rows.outcomes import Op, Outcome, RunState
-from app.rows.staged import ENDED, Planned, Rejected, Run, Staged, Waiting
+from app.rows.staged import ENDED, New, Planned, Rejected, Run, Staged, Waiting
 
 _VERSION: Final = "1"
 _INTERRUPTED: Final = '{"code":"interrupted","reason":"The process ended while it read the source."}'
@@ -144,6 +144,14 @@ class State:
             rows,
         )
 
+    def add_new(self, rows: Iterable[New]) -> None:
+        """Add rows that were read, and that no earlier run has sent."""
+        self._db.many(
+            "INSERT INTO stage (place, key, label, hash, fingerprint, content, op, step) "
+            "VALUES (?, ?, ?, ?, ?, ?, 'new', 0)",
+            rows,
+        )
+
     def add_unchanged(self, rows: int) -> None:
         """Add a number of rows that are unchanged, of which no more is kept."""
         self._db.execute("INSERT INTO unstaged VALUES (?)", [rows])
@@ -183,9 +191,12 @@ class State:
         kept = {"first": "AND place > (SELECT min(place)", "last": "AND place < (SELECT max(place)"}.get(keep, "")
         if kept:
             kept += " FROM stage AS other WHERE other.key = stage.key AND other.op != 'bad')"
+        # Nearly no key is there more than once. The index alone has all keys: their rows are looked at for these few.
+        repeated = "SELECT key FROM stage WHERE key IS NOT NULL GROUP BY key HAVING count(*) > 1"
         cursor = self._db.execute(
-            f"UPDATE stage SET op = ?, step = ?, outcome = ?, content = NULL WHERE op != 'bad' AND key IN "  # noqa: S608
-            f"(SELECT key FROM stage WHERE key IS NOT NULL AND op != 'bad' GROUP BY key HAVING count(*) > 1) {kept}",
+            "UPDATE stage SET op = ?, step = ?, outcome = ?, content = NULL WHERE op != 'bad' AND key IN "  # noqa: S608
+            f"(SELECT key FROM stage WHERE op != 'bad' AND key IN ({repeated}) "
+            f"GROUP BY key HAVING count(*) > 1) {kept}",
             [Op.BAD, ENDED, Outcome.DUPLICATE_KEY],
         )
         return cursor.rowcount

@@ -203,9 +203,9 @@ def test_values_by_their_place_become_what_the_row_becomes(
     rows: list[tuple[Any, ...]], options: dict[str, Any]
 ) -> None:
     shaper = Shaper(sync(**options))
-    made = shaper.of_header(HEADER)
-    for values in rows:
-        by_place, by_name = made(values), shaper.of_row(dict(zip(HEADER, values, strict=True)))
+    made = shaper.of_header(HEADER)(rows)
+    expected = shaper.of_rows([dict(zip(HEADER, values, strict=True)) for values in rows])
+    for by_place, by_name in zip(made, expected, strict=True):
         if isinstance(by_name, BadRow):
             assert isinstance(by_place, BadRow)
             assert (by_place.code, by_place.detail, by_place.label) == (by_name.code, by_name.detail, by_name.label)
