@@ -308,7 +308,8 @@ class Family(Enum):
 
     LAG_CALLS = _counter(
         "gateway_lag_calls",
-        "Fresh calls by when they were sent: 'in_time', 'late', or 'limited' (late because of Attentive's limit)",
+        "Fresh calls by when they were sent: 'in_time', or late because of Attentive's limit ('limited'), a hold "
+        "('held'), or us ('late')",
         *("destination", "priority", "verdict"),
     )
     LAG_BURN = _gauge(

@@ -194,14 +194,14 @@ async def largest_claim(redis: ArqRedis, part: float = 1) -> None:
         claim = await consumer.claim(CLAIMED, under_way=0)
         entries += claim.entries
         await asyncio.sleep(0.05)
-    later = datetime.now(UTC) + _DAY
+    now = datetime.now(UTC)
     ends = []
     for number, entry in enumerate(entries[:400]):
         sent = Delivery.unpacked(entry.payload)
         ends.append(
             dead_lettered(entry, sent, b"{}", DeadLetter.of(sent, "http_400", "", {}))
             if number % 2
-            else retried(entry, sent, b"{}", later)
+            else retried(entry, sent, b"{}", now, _DAY)
         )
     for start in range(0, len(ends), SETTLED_AT_ONCE):
         await consumer.settle(ends[start : start + SETTLED_AT_ONCE])

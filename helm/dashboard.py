@@ -182,9 +182,14 @@ ROWS: Final = (
                 "1: it lasts for 30 days. Alerts begin at 14.4 (fast) and 6 (slow).",
             ),
             Panel(
-                "Calls that waited for Attentive's limit",
+                "Late calls by what they waited for",
                 "ops",
-                {"{{destination}}: {{priority}}": _lag(',verdict="limited"')},
+                {
+                    "{{destination}}: {{priority}}, Attentive's limit": _lag(',verdict="limited"'),
+                    "{{destination}}: {{priority}}, a hold": _lag(',verdict="held"'),
+                    "{{destination}}: {{priority}}, our own delay": _lag(',verdict="late"'),
+                },
+                "Those that waited for the limit use no error budget.",
             ),
         ),
     ),

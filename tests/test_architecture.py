@@ -163,7 +163,15 @@ PURE: Final = frozenset(
             "simulation.scenario",
             "simulation.sizing",
         ),
-        *("delivery.unknown", "delivery.workload", "erasure.subject", "profiles.profile", "store.keys", "store.url"),
+        *(
+            "delivery.unknown",
+            "delivery.waits",
+            "delivery.workload",
+            "erasure.subject",
+            "profiles.profile",
+            "store.keys",
+            "store.url",
+        ),
         *("traces.context", "traces.fastapi", "traces.sampling", "traces.spans"),
     }
 )

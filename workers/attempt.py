@@ -1,9 +1,9 @@
 """One attempt at one delivery: send, judge, return how it ended. It reads from Redis only who has opted out since."""
 
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import structlog
@@ -39,12 +39,15 @@ from app.delivery.settlement import (
     unresolved,
 )
 from app.delivery.unknown import WhenUnknown
+from app.delivery.waits import NO_WAITS, waits_before
 from app.metrics import DeliveryMetrics
 from app.store.errors import StoreError
 from app.value import changed
 
 _MISSED: Final = {"arrived": "its event arrived late", "waited": "it waited too long"}
 _ORPHANED: Final = Unreachable("its worker stopped before the end was known", ambiguous=True)
+_SHORT_WAIT_MS: Final = 1000
+_NOT_WAITED: Final[Mapping[str, Any]] = {}
 _NEWER_WAIT: Final = timedelta(seconds=30)  # an upgrade replaces the workers within some of these
 _STORE_WAIT: Final = timedelta(seconds=5)
 _ASK_AGAIN: Final = RetryLater(timedelta(), "Attentive is asked again")
@@ -80,12 +83,12 @@ class Attempts:
         self._recorder = Recorder(share)
         self._lag = lag
         self._opted_out = opted_out if lane.endpoint == SUBSCRIBE.name else None
-        self._limited_since_ms = 0
+        self._waits = NO_WAITS
 
     def follow(self, claim: Claim) -> None:
-        """Take over the facts of the last claim: who watches calls, and since when the lane waits for its limit."""
+        """Take over the facts of the last claim: who watches calls, and what the lane waits for."""
         self._recorder.watch(claim.watching)
-        self._limited_since_ms = claim.limited_since_ms
+        self._waits = claim.waits
 
     async def make(self, entry: Entry) -> Settlement:
         """Send one delivery once. Never raises: a bug of ours buries it, or has it reviewed."""
@@ -128,7 +131,7 @@ class Attempts:
         if delivery.unverified:  # no more than a question was under way
             event = event_name(delivery.event)
             record = attempt_record(delivery, event, _ORPHANED, _ASK_AGAIN)
-            return self._noted(retried(entry, delivery, record, datetime.now(UTC)), delivery, _ASK_AGAIN)
+            return self._noted(retried(entry, delivery, record, datetime.now(UTC), timedelta()), delivery, _ASK_AGAIN)
         outcome = judge(_ORPHANED, delivery, now=datetime.now(UTC), policy=self._policy, backoff=_at_once)
         return self._settlement(entry, delivery, _ORPHANED, outcome)
 
@@ -136,13 +139,21 @@ class Attempts:
         sent_at = datetime.now(UTC)
         if entry.late or sent_at > delivery.deadline:
             return self._expired(entry, delivery)
+        sent_ms = to_ms(sent_at)
         if self._lag is not None:
-            self._lag.note(delivery, to_ms(sent_at), self._limited_since_ms)
+            self._lag.note(delivery, sent_ms, self._waits)
+        waited = self._waited(delivery, sent_ms)
         reply = await self._attentive.send(BY_NAME[delivery.endpoint], delivery.body)
         now = datetime.now(UTC)
         outcome = judge(reply, delivery, now=now, policy=self._policy)
         self._observe(delivery, reply, outcome, now)
-        return changed(self._settlement(entry, delivery, reply, outcome), reply=reply)
+        return changed(self._settlement(entry, delivery, reply, outcome, **waited), reply=reply)
+
+    def _waited(self, delivery: Delivery, sent_ms: int) -> Mapping[str, Any]:
+        """What the call waited for, for the journal; nothing if that is not worth a word."""
+        if sent_ms - (delivery.failed_ms or delivery.received_ms) < _SHORT_WAIT_MS:
+            return _NOT_WAITED
+        return {"waited_ms": waits_before(delivery, sent_ms, self._waits).by_cause()}
 
     async def _ask(self, entry: Entry, delivery: Delivery) -> Settlement:
         """Ask Attentive about one contact of a call that may have been acted on, in place of sending it."""
@@ -158,17 +169,20 @@ class Attempts:
     ) -> Settlement:
         match found:
             case Learned(left=Delivery() as left):
-                return self._noted(retried(entry, left, record, datetime.now(UTC)), delivery, _ASK_AGAIN)
+                return self._noted(retried(entry, left, record, datetime.now(UTC), timedelta()), delivery, _ASK_AGAIN)
             case Learned():
                 return self._noted(done(entry, delivery, record), delivery, Delivered(200))
             case outcome:  # an unknown outcome was counted when it came about
                 ending = changed(self._settlement(entry, delivery, reply, outcome), record=record, counted="")
                 return self._noted(ending, delivery, outcome)  # a question is not a call to record
 
-    def _settlement(self, entry: Entry, delivery: Delivery, reply: Reply | Unreachable, outcome: Outcome) -> Settlement:
+    def _settlement(
+        self, entry: Entry, delivery: Delivery, reply: Reply | Unreachable, outcome: Outcome, **more: Any
+    ) -> Settlement:
         event = event_name(delivery.event)
         missed = delivery.missed_journey(datetime.now(UTC)) if isinstance(outcome, Delivered) else None
-        more = {"journeys": f"none started: {_MISSED[missed]}"} if missed else {}
+        if missed:
+            more["journeys"] = f"none started: {_MISSED[missed]}"
         record = attempt_record(delivery, event, reply, outcome, **more)
         ending = self._ended(entry, delivery, reply, outcome, record)
         recorded = self._recorder.of(delivery, event, reply, *reported(outcome))
@@ -182,7 +196,7 @@ class Attempts:
                 return done(entry, delivery, record)
             case RetryLater(wait=wait, ambiguous=ambiguous):
                 counts = UnknownCall(delivery.endpoint, WhenUnknown.SEND_AGAIN).field if ambiguous else ""
-                return changed(retried(entry, delivery, record, datetime.now(UTC) + wait), counted=counts)
+                return changed(retried(entry, delivery, record, datetime.now(UTC), wait), counted=counts)
             case RetryWithout(attributes=names, reason=reason):
                 return _without(entry, delivery, record, names, reply)
             case Hold():
@@ -192,7 +206,7 @@ class Attempts:
                     entry, delivery, record, DeadLetter.of(delivery, reason, detail, answer_facts(reply))
                 )
             case Unknown(policy=WhenUnknown.VERIFY):
-                waits = retried(entry, to_verify(delivery), record, datetime.now(UTC) + self._consent.check_after)
+                waits = retried(entry, to_verify(delivery), record, datetime.now(UTC), self._consent.check_after)
                 return changed(waits, counted=UnknownCall(delivery.endpoint, WhenUnknown.VERIFY).field)
             case Unknown(policy=policy, reason=reason):
                 kept = policy is WhenUnknown.REVIEW

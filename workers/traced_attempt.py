@@ -15,6 +15,7 @@ from app.attentive.endpoints import BY_NAME, ELIGIBILITY, Endpoint
 from app.delivery.delivery import Delivery
 from app.delivery.journal.journal import with_trace
 from app.delivery.settlement import Entry, Settlement
+from app.delivery.waits import waits_before
 from app.traces.exporting import Emit
 from app.traces.ids import child_of, new_context
 from app.traces.sampling import Place, place_of_attempt
@@ -80,7 +81,8 @@ class TracedAttempts(Attempts):
                 place,
                 AttemptSort(lane.destination, lane.endpoint, delivery.source, delivery.attempt, priority, outcome),
                 message_id=shown_message_id(delivery.message_id, delivery.event_key),
-                waits_ms=self._waits_ms(delivery, start_ns // _MS),
+                age_ms=start_ns // _MS - delivery.received_ms,
+                waits_ms=waits_before(delivery, start_ns // _MS, self._waits).by_cause(),
                 orphaned=orphaned,
                 start_ns=start_ns,
                 end_ns=end_ns,
@@ -91,11 +93,6 @@ class TracedAttempts(Attempts):
             self._record_call(place, delivery, "POST", BY_NAME[lane.endpoint], settlement.reply, end_ns)
         if settlement.asked is not None:
             self._record_call(place, delivery, "GET", ELIGIBILITY, settlement.asked, end_ns)
-
-    def _waits_ms(self, delivery: Delivery, sent_ms: int) -> dict[str, int]:
-        received_ms = delivery.received_ms
-        limited_ms = sent_ms - max(received_ms, self._limited_since_ms) if self._limited_since_ms else 0
-        return {"limit": max(0, limited_ms)}
 
     def _record_call(
         self, place: Place, delivery: Delivery, method: str, endpoint: Endpoint, reply: Reply | Unreachable, end_ns: int

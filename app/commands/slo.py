@@ -20,7 +20,7 @@ def slo(
     """Show how many calls are sent in time, and how much of the error budget is left.
 
     A call counts by the time from the receipt of its event until its first attempt. Calls that were late because they
-    waited for Attentive's limit are shown apart, and use no budget.
+    waited for Attentive's limit use no budget. Those that waited for the end of a hold are shown apart, too.
     """
     found = with_redis(lambda operator: lag_status(operator, destination))
     if as_json:
@@ -30,7 +30,7 @@ def slo(
     table = table_with(
         whole("Destination\npriority"),
         *("Objective", "Last hour", "6 hours", "30 days"),
-        *numeric("Waited for\nthe limit", "Budget\nleft", "Burn\nrate"),
+        *numeric("Late: limit,\nhold, own", "Budget\nleft", "Burn\nrate"),
     )
     for each in found:
         table.add_row(*_row(each))
@@ -46,7 +46,7 @@ def _row(each: LagStatus) -> tuple[str, ...]:
         _share(each.recent(Window.FAST)),
         _share(each.recent(Window.SLOW)),
         _share(each.month),
-        f"{each.month.limited:,}",
+        f"{each.month.limited:,}, {each.month.held:,}, {each.month.late:,}",
         f"{each.budget_left:.0%}".replace("%", " %"),
         f"{burn:.1f}",
     )
@@ -72,4 +72,4 @@ def _facts(each: LagStatus) -> dict[str, Any]:
 
 
 def _counts(count: LagCount) -> dict[str, Any]:
-    return {"in_time": count.in_time, "late": count.late, "limited": count.limited}
+    return {"in_time": count.in_time, "late": count.late, "limited": count.limited, "held": count.held}

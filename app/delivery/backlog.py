@@ -16,7 +16,11 @@ from app.store.hashes import read_hashes
 from app.store.keys import STREAMS, DestinationKeys
 from app.store.script import Keys, Script
 
-_DUE = Script("due", keys=("lease", "generation", "retry", "lane_hold", "destination_hold", "*streams"))
+_DUE = Script(
+    "due",
+    keys=("lease", "generation", "retry", "pace", "lane_hold", "destination_hold", "*streams"),
+    after=("held",),
+)
 _PAGE: Final = 1000
 
 
@@ -41,6 +45,7 @@ def _due_keys(lane: Lane) -> Keys:
         "lease": keys.lease,
         "generation": keys.generation,
         "retry": keys.retry,
+        "pace": keys.pace,
         "lane_hold": keys.hold,
         "destination_hold": keys.destination.hold,
         "streams": keys.streams,

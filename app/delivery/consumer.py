@@ -18,6 +18,7 @@ from app.delivery.outcome import Hold
 from app.delivery.pace import FAILURES_TO_STOP, LONGEST_STOP, SHARE, Pace, feedback_of
 from app.delivery.retention import DEFAULT_RETENTION, Retention, share_args
 from app.delivery.settlement import Entry, Settlement
+from app.delivery.waits import NO_WAITS, LaneWaits
 from app.store.connection import ANSWER_S
 from app.store.keys import CONSUMER, GROUP, STREAMS
 from app.store.script import Argument, Script
@@ -31,7 +32,7 @@ _CLAIM = Script(
     "claim",
     keys=("lease", "retry", "pace", "ceiling", "lane_hold", "destination_hold", "tap", "*streams"),
     args=("owner", "lease_ms", "most", "under_way", "recent", "others", *_RATE, "starvation_ms", "group", "consumer"),
-    after=("pace",),
+    after=("pace", "held"),
 )
 _TOKEN = Script(
     "token",
@@ -79,7 +80,7 @@ class Claim:
     seen: tuple[bytes, ...] = ()  # the last entry of each stream, if there was nothing to send
     held: bool = False
     watching: bytes | None = None  # the watchers of calls, see watch.lua
-    limited_since_ms: int = 0  # since when the lane has waited for its limit; 0 while it does not
+    waits: LaneWaits = NO_WAITS
     lost: bool = False  # another worker has the lane now: stop
 
 
@@ -195,14 +196,14 @@ class LaneConsumer:
             },
         )
         match answer:
-            case [b"ok", entries, next_token, next_retry, seen, watching, limited_since]:
+            case [b"ok", entries, next_token, next_retry, seen, watching, *waits]:
                 return Claim(
                     entries=tuple(Entry(stream, id_, payload, bool(late)) for stream, id_, payload, late in entries),
                     wait=timedelta(milliseconds=next_token),
                     next_retry=None if next_retry < 0 else timedelta(milliseconds=next_retry),
                     seen=tuple(seen),
                     watching=watching,
-                    limited_since_ms=limited_since,
+                    waits=LaneWaits(*waits),
                 )
             case [b"held", wait]:
                 return Claim(wait=timedelta(milliseconds=wait), held=True)

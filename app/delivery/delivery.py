@@ -61,6 +61,8 @@ class Delivery(Value, frozen=True, gc=False):
     fresh_until_ms: int | None = None  # after this, fresh calls go first; None: the call's age does not matter
     public: bool = False  # its source is public: it never delays the calls of trusted sources
     traceparent: str = ""  # of the span that published it, if its request is traced: see traces/context.py
+    failed_ms: int = 0  # when the attempt before ended; 0: there was none
+    due_ms: int = 0  # not sent before
 
     @property
     def event_key(self) -> bytes:
@@ -88,9 +90,9 @@ class Delivery(Value, frozen=True, gc=False):
         """The place in STREAMS of the stream in which it waits while it is fresh."""
         return self.priority + FIRST_PUBLIC_STREAM if self.public else int(self.priority)
 
-    def next_attempt(self) -> "Delivery":
-        """The same delivery, one attempt later."""
-        return changed(self, attempt=self.attempt + 1)
+    def next_attempt(self, now_ms: int, due_ms: int) -> "Delivery":
+        """The same delivery after an attempt that has failed now, and for another one that is due then."""
+        return changed(self, attempt=self.attempt + 1, failed_ms=now_ms, due_ms=due_ms)
 
     def packed(self) -> bytes:
         """The stored form: the part that claim.lua reads, as JSON; a line feed; the rest, packed."""
@@ -105,6 +107,8 @@ class Delivery(Value, frozen=True, gc=False):
             calls=self.calls,
             unverified=self.unverified,
             public=self.public,
+            failed=self.failed_ms,
+            due=self.due_ms,
         )
         trace = f',"trace":"{self.traceparent}"' if self.traceparent else ""
         head = f'{{"v":{VERSION},"fresh":{fresh},"deadline":{self.deadline_ms}{trace}}}\n'.encode()
@@ -138,6 +142,8 @@ class Delivery(Value, frozen=True, gc=False):
                 public=about.public,
                 fresh_until_ms=head.fresh,
                 traceparent=head.trace,
+                failed_ms=about.failed,
+                due_ms=about.due,
             )
         except (*DAMAGE, TypeError) as damage:
             raise Unreadable(f"not a delivery of version {VERSION}: {type(damage).__name__}") from None
@@ -157,7 +163,7 @@ class _Head(msgspec.Struct):
     trace: str = ""
 
 
-class _About(msgspec.Struct):
+class _About(msgspec.Struct, omit_defaults=True):
     """The rest of the stored form, except the two JSON texts that follow it, each after a line feed."""
 
     message_id: str
@@ -169,6 +175,8 @@ class _About(msgspec.Struct):
     calls: Annotated[int, msgspec.Meta(ge=1)]
     unverified: tuple[Contact, ...] = ()
     public: bool = False
+    failed: _EpochMs = 0
+    due: _EpochMs = 0
 
 
 _ENCODE: Final = msgspec.json.Encoder().encode

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from app.attentive.call import Priority
 from app.delivery.delivery import Delivery
 from app.delivery.objectives import BUDGET_DAYS, WINDOWS, LagCount, Objective, Verdict, Window, verdict_at
+from app.delivery.waits import LaneWaits, waits_before
 from app.store.hashes import read_hashes
 from app.store.keys import DestinationKeys
 from app.store.shards import each_shard
@@ -31,6 +32,11 @@ Objectives = Mapping[Priority, Objective]
 NO_OBJECTIVES: Final[Objectives] = {}
 
 
+def _no_counts() -> list[list[int]]:
+    """By priority and verdict, as in Verdict."""
+    return [[0] * len(Verdict) for _ in Priority]
+
+
 class DestinationLag:
     """The counts of one destination that Redis does not have yet. Every attempt passes here: it costs half a µs."""
 
@@ -38,9 +44,9 @@ class DestinationLag:
 
     def __init__(self, objectives: Objectives) -> None:
         self._within_ms = [objectives[priority].within_ms if priority in objectives else None for priority in Priority]
-        self._counts = [[0, 0, 0] for _ in Priority]  # by priority and verdict, as in Verdict
+        self._counts = _no_counts()
 
-    def note(self, delivery: Delivery, sent_ms: int, limited_since_ms: int) -> None:
+    def note(self, delivery: Delivery, sent_ms: int, waits: LaneWaits) -> None:
         """Count the first attempt at a call that was fresh when it came in, or never goes stale."""
         priority = delivery.priority
         within_ms = self._within_ms[priority]
@@ -49,11 +55,13 @@ class DestinationLag:
         received_ms, fresh_until_ms = delivery.received_ms, delivery.fresh_until_ms
         if fresh_until_ms is not None and received_ms > fresh_until_ms:
             return
-        self._counts[priority][verdict_at(received_ms, sent_ms, limited_since_ms, within_ms)] += 1
+        in_time = sent_ms - received_ms <= within_ms  # nearly always
+        verdict = 0 if in_time else verdict_at(waits_before(delivery, sent_ms, waits), within_ms)
+        self._counts[priority][verdict] += 1
 
     def take(self) -> dict[str, int]:
         """The counts by their fields in Redis, which begin anew."""
-        counts, self._counts = self._counts, [[0, 0, 0] for _ in Priority]
+        counts, self._counts = self._counts, _no_counts()
         return {
             _field(priority, verdict): number
             for priority, numbers in zip(Priority, counts, strict=True)

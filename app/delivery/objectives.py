@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from app.attentive.call import Priority
+from app.delivery.waits import Waits
 
 LEAST_CALLS: Final = 20  # in a window, before its burn rate means something
 BUDGET_DAYS: Final = 30
@@ -23,6 +24,7 @@ class Verdict(StrEnum):
     IN_TIME = "in_time"
     LIMITED = "limited"  # late, and in time without the wait for Attentive's limit
     LATE = "late"
+    HELD = "held"  # late, and in time without the waits for a hold and the limit
 
 
 class Window(StrEnum):
@@ -63,12 +65,18 @@ class LagCount:
 
     in_time: int = 0
     limited: int = 0
-    late: int = 0
+    late: int = 0  # because of us
+    held: int = 0
+
+    @property
+    def missed(self) -> int:
+        """Those that use the error budget. A hold needs a person, so what it delays is not excused."""
+        return self.late + self.held
 
     @property
     def judged(self) -> int:
         """Those that count for the objective."""
-        return self.in_time + self.late
+        return self.in_time + self.missed
 
     @property
     def share(self) -> float | None:
@@ -76,18 +84,22 @@ class LagCount:
         return self.in_time / self.judged if self.judged else None
 
     def __add__(self, other: "LagCount") -> "LagCount":
-        return LagCount(self.in_time + other.in_time, self.limited + other.limited, self.late + other.late)
+        return LagCount(
+            self.in_time + other.in_time,
+            self.limited + other.limited,
+            self.late + other.late,
+            self.held + other.held,
+        )
 
 
-def verdict_at(received_ms: int, sent_ms: int, limited_since_ms: int, within_ms: int) -> int:
-    """How one call did, as the index of a Verdict.
-
-    `limited_since_ms`: since when its lane waits for Attentive's limit; 0 while it does not.
-    """
-    if sent_ms - received_ms <= within_ms:
+def verdict_at(waits: Waits, within_ms: int) -> int:
+    """How one call did, as the index of a Verdict."""
+    late_ms = waits.total_ms - within_ms
+    if late_ms <= 0:
         return 0
-    own_ms = min(sent_ms, limited_since_ms or sent_ms) - received_ms
-    return 1 if own_ms <= within_ms else 2
+    if late_ms <= waits.limit_ms:
+        return 1
+    return 3 if late_ms <= waits.limit_ms + waits.hold_ms else 2
 
 
 def burn_rate(long: LagCount, short: LagCount, objective: Objective) -> float:
@@ -95,11 +107,11 @@ def burn_rate(long: LagCount, short: LagCount, objective: Objective) -> float:
     if long.judged < LEAST_CALLS:
         return 0.0
     allowed = 1 - objective.share
-    return min((each.late / each.judged if each.judged else 0.0) / allowed for each in (long, short))
+    return min((each.missed / each.judged if each.judged else 0.0) / allowed for each in (long, short))
 
 
 def budget_left(month: LagCount, objective: Objective) -> float:
     """The share of the error budget of the last 30 days that is left; below 0 when more was used."""
     if not month.judged:
         return 1.0
-    return 1 - month.late / month.judged / (1 - objective.share)
+    return 1 - month.missed / month.judged / (1 - objective.share)

@@ -1,6 +1,6 @@
 """How one attempt ended, ready to be written to Redis. Pure."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, NamedTuple
 
 from app.attentive.answers import Reply, Unreachable
@@ -62,17 +62,17 @@ def done(entry: Entry, delivery: Delivery, record: bytes) -> Settlement:
     )
 
 
-def retried(entry: Entry, delivery: Delivery, record: bytes, due: datetime) -> Settlement:
-    """Another attempt, not before `due` (UTC)."""
-    payload = delivery.next_attempt().packed()
-    return changed(done(entry, delivery, record), verb="retry", due_ms=to_ms(due), payload=payload)
+def retried(entry: Entry, delivery: Delivery, record: bytes, now: datetime, wait: timedelta) -> Settlement:
+    """Another attempt, not before `wait` has passed since `now` (UTC)."""
+    again = delivery.next_attempt(to_ms(now), to_ms(now + wait))
+    return changed(done(entry, delivery, record), verb="retry", due_ms=again.due_ms, payload=again.packed())
 
 
 def retried_without(
-    entry: Entry, delivery: Delivery, record: bytes, due: datetime, rest: bytes, dead_letter: DeadLetter, counted: str
+    entry: Entry, delivery: Delivery, record: bytes, now: datetime, rest: bytes, dead_letter: DeadLetter, counted: str
 ) -> Settlement:
-    """Another attempt with the `rest` of the call, not before `due` (UTC). The refused part becomes a dead letter."""
-    settlement = retried(entry, changed(delivery, body=rest), record, due)
+    """Another attempt at once with the `rest` of the call. The refused part becomes a dead letter."""
+    settlement = retried(entry, changed(delivery, body=rest), record, now, timedelta())
     return changed(settlement, dead_letter=dead_letter.packed(), counted=counted)
 
 

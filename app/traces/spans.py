@@ -132,14 +132,18 @@ def attempt_span(
     sort: AttemptSort,
     *,
     message_id: str,
+    age_ms: int,
     waits_ms: Mapping[str, int],
     orphaned: bool,
     start_ns: int,
     end_ns: int,
     error: str,
 ) -> Span:
-    """One attempt of a worker at one call, from its claim to its outcome. `waits_ms`: how long it waited, by cause."""
-    attributes: dict[str, str | int | float | bool] = {_MESSAGE_ID: message_id}
+    """One attempt of a worker at one call, from its claim to its outcome.
+
+    `age_ms` is the time since its event came in, `waits_ms` what it waited for since then or since the attempt before.
+    """
+    attributes: dict[str, str | int | float | bool] = {_MESSAGE_ID: message_id, "gateway.wait_ms": max(0, age_ms)}
     for cause, waited_ms in waits_ms.items():
         attributes[f"gateway.wait.{cause}_ms"] = waited_ms
     if orphaned:

@@ -26,6 +26,7 @@ from app.delivery.objectives import DEFAULT_OBJECTIVES
 from app.delivery.pace import FAILURES_TO_STOP
 from app.delivery.retention import Retention
 from app.delivery.row_outcomes import SyncProblem, note_problem
+from app.delivery.waits import NO_WAITS
 from app.erasure.requests import Request, ask
 from app.erasure.subject import Subject
 from app.operations.audit import AuditLog
@@ -163,7 +164,7 @@ async def _late_calls(world: World) -> None:
     counts, received = LagCounts(), world.now - 60 * MINUTE
     for late in range(100):
         call = delivery(received_ms=received, priority=0)
-        counts.of("acme", DEFAULT_OBJECTIVES).note(call, received + (60_000 if late < 20 else 10), 0)
+        counts.of("acme", DEFAULT_OBJECTIVES).note(call, received + (60_000 if late < 20 else 10), NO_WAITS)
     await counts.flush(world.redis, now_s=world.now / 1000)
 
 

@@ -56,6 +56,7 @@ async def test_an_event_is_told_step_by_step(console: Opened, redis: Redis) -> N
     }
     await happen(redis, "m-1", "attempt", entry_id=f"{began_ms + 5}-0", **busy)
     done: dict[str, Any] = {"endpoint": "purchase", "attempt": 2, "outcome": "delivered", "status": 200, "took_ms": 8.0}
+    done["waited_ms"] = {"retry": 1_500, "limit": 400, "own": 95}
     await happen(redis, "m-1", "attempt", entry_id=f"{began_ms + 2_005}-0", **done)
     page = (await (await console.user("vera")).get("/events/m-1")).text
     story = [
@@ -66,7 +67,8 @@ async def test_an_event_is_told_step_by_step(console: Opened, redis: Redis) -> N
     ]
     places = [page.index(step) for step in story]
     assert places == sorted(places)
-    assert "for the retry" in page
+    assert "1.5 s for the retry; 400 ms for Attentive&#39;s limit" in page
+    assert "95 ms for a worker: our own delay" in page
 
 
 async def test_what_was_never_sent_is_explained(console: Opened, redis: Redis) -> None:

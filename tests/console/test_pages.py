@@ -14,7 +14,11 @@ from app.delivery.delivery import to_ms
 from app.delivery.journal.event_rates import Bucket, Rates
 from app.delivery.journal.event_rows import RowOutcome
 from app.delivery.journal.row_index import id_in_digits, row_head, rows_of
+from app.delivery.lag import LagCounts
+from app.delivery.objectives import DEFAULT_OBJECTIVES
+from app.delivery.waits import LaneWaits
 from app.store.keys import DestinationKeys
+from tests.builders import delivery
 from tests.console.opened import EMAIL, Opened, arrive, configuration, happen, opened
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -98,3 +102,27 @@ async def test_a_promotion_is_previewed(
     assert shown in answer.text
     assert ("Signed Up" in answer.text) is (status == 200)
     assert EMAIL not in answer.text
+
+
+async def test_a_destination_shows_what_its_late_calls_waited_for(console: Opened, redis: Redis) -> None:
+    counts, now = LagCounts(), datetime.now(UTC)
+    received = to_ms(now) - 600_000
+    for waits in (LaneWaits(), LaneWaits(received), LaneWaits(0, received, to_ms(now))):
+        counts.of("acme", DEFAULT_OBJECTIVES).note(delivery(received_ms=received), to_ms(now), waits)
+    for _ in range(97):
+        counts.of("acme", DEFAULT_OBJECTIVES).note(delivery(received_ms=received), received + 10, LaneWaits())
+    await counts.flush(redis, now_s=now.timestamp())
+
+    page = (await (await console.user("vera")).get("/destinations/acme")).text
+
+    cells = dict(re.findall(r'data-label="([^"]+)">([^<]*)</td>', page[page.index("<strong>normal</strong>") :]))
+    assert cells == {
+        "Objective": "99 % in 60 s",
+        "Last hour": "97.98 %",
+        "30 days": "97.98 %",
+        "Calls in time": "97",
+        "Late: the limit": "1",
+        "Late: a hold": "1",
+        "Late: our own delay": "1",
+        "Budget left": "-102 %",
+    }

@@ -146,7 +146,7 @@ def settlement(entry: Entry, ending: str) -> Settlement:
     sent, record = Delivery.unpacked(entry.payload), b"{}"
     makers: dict[str, Any] = {
         "done": lambda: done(entry, sent, record),
-        "retry": lambda: retried(entry, sent, record, datetime.now(UTC) + timedelta(hours=1)),
+        "retry": lambda: retried(entry, sent, record, datetime.now(UTC), timedelta(hours=1)),
         "held": lambda: held(entry, sent, record, Hold(False, "403", HOLD)),
         "dead": lambda: dead_lettered(entry, sent, record, DeadLetter.of(sent, "http_400", "", {})),
         "unknown": lambda: unresolved(

@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.attentive.call import Priority
+from app.delivery.backlog import lanes_to_wake
 from app.delivery.consumer import Claim, LaneConsumer
 from app.delivery.delivery import Delivery
 from app.delivery.lane import Lane
@@ -464,35 +465,100 @@ class TestTheTimeSinceWhichCallsWaitForTheLimit:
         await add(redis, *(waiting(f"m{number}") for number in range(10)))
         lease = await drain(redis, Pace(1))
         first = await claim(lease)
-        assert first.limited_since_ms > 0
-        assert (await claim(lease)).limited_since_ms == first.limited_since_ms
+        assert first.waits.limited_since_ms > 0
+        assert (await claim(lease)).waits.limited_since_ms == first.waits.limited_since_ms
         await lease.release()
-        assert (await claim(await drain(redis, Pace(1)))).limited_since_ms == first.limited_since_ms
+        assert (await claim(await drain(redis, Pace(1)))).waits.limited_since_ms == first.waits.limited_since_ms
 
     async def test_is_none_while_all_may_leave(self, redis: Redis) -> None:
         await add(redis, waiting("m1"))
         lease = await drain(redis)
-        assert (await claim(lease)).limited_since_ms == 0
-        assert (await claim(lease)).limited_since_ms == 0
+        assert (await claim(lease)).waits.limited_since_ms == 0
+        assert (await claim(lease)).waits.limited_since_ms == 0
 
     async def test_ends_once_nothing_waits(self, redis: Redis) -> None:
         await add(redis, *(waiting(f"m{number}") for number in range(3)))
         lease = await drain(redis, Pace(20))
         first = await claim(lease)
-        assert (len(first.entries), first.limited_since_ms > 0) == (2, True)
+        assert (len(first.entries), first.waits.limited_since_ms > 0) == (2, True)
         await stretch(redis, EVENTS.keys.pace, 1)
         last = await claim(lease)
-        assert (len(last.entries), last.limited_since_ms) == (1, 0)
+        assert (len(last.entries), last.waits) == (1, first.waits)  # it has waited for the limit until now
+        assert (await claim(lease)).waits.limited_since_ms == 0
 
     async def test_is_none_where_the_drain_has_no_room_for_more(self, redis: Redis) -> None:
         await add(redis, *(waiting(f"m{number}") for number in range(10)))
-        assert (await claim(await drain(redis), 2)).limited_since_ms == 0
+        assert (await claim(await drain(redis), 2)).waits.limited_since_ms == 0
 
     async def test_begins_anew_after_a_time_in_which_no_drain_asked(self, redis: Redis) -> None:
         await add(redis, *(waiting(f"m{number}") for number in range(50)))
         lease = await drain(redis, Pace(1))
         first = await claim(lease)
-        while (now := await redis.time())[0] * 1000 + now[1] // 1000 <= first.limited_since_ms:
+        while (now := await redis.time())[0] * 1000 + now[1] // 1000 <= first.waits.limited_since_ms:
             pass  # until the clock of Redis shows a later millisecond
         await stretch(redis, EVENTS.keys.pace, 10)
-        assert (await claim(lease)).limited_since_ms > first.limited_since_ms
+        assert (await claim(lease)).waits.limited_since_ms > first.waits.limited_since_ms
+
+
+class TestTheLastHoldOfALane:
+    async def test_is_known_to_the_claims_after_it(self, redis: Redis) -> None:
+        await add(redis, waiting("m1"))
+        lease = await drain(redis)
+        await redis.set(EVENTS.keys.hold, "why", px=3_600_000)
+        assert (await claim(lease)).held
+        from_ms, until_ms = await cast(
+            Awaitable[list[bytes]], redis.hmget(EVENTS.keys.pace, ["held_from", "held_until"])
+        )
+        assert 0 < int(until_ms) - int(from_ms) <= 3_600_000
+        await redis.delete(EVENTS.keys.hold)
+        await set_pace(redis, held_until=int(from_ms))  # as if it had been that short
+        for _ in range(2):
+            waits = (await claim(lease)).waits
+            assert (waits.held_from_ms, waits.held_until_ms) == (int(from_ms), int(from_ms))
+
+    async def test_ends_when_an_operator_ends_it(self, redis: Redis) -> None:
+        await add(redis, waiting("m1"))
+        lease = await drain(redis)
+        await redis.set(EVENTS.keys.destination.hold, "why", px=3_600_000)
+        assert (await claim(lease)).held
+        await redis.delete(EVENTS.keys.destination.hold)
+        waits = (await claim(lease)).waits
+        seconds, micros = await redis.time()
+        assert waits.held_from_ms <= waits.held_until_ms <= seconds * 1000 + micros // 1000
+
+    async def test_is_noted_while_no_drain_asks(self, redis: Redis) -> None:
+        await add(redis, waiting("m1"))
+        await redis.set(EVENTS.keys.hold, "why", px=3_600_000)
+        assert await lanes_to_wake(redis, [EVENTS]) == []
+        await redis.delete(EVENTS.keys.hold)
+        assert (await claim(await drain(redis))).waits.held_from_ms > 0
+
+    @pytest.mark.parametrize(
+        ("ended_s", "continues"),
+        [
+            pytest.param(1, True, id="soon after the one before: it continues that"),
+            pytest.param(60, False, id="long after the one before"),
+        ],
+    )
+    async def test_may_continue_the_one_before(self, redis: Redis, ended_s: int, continues: bool) -> None:
+        seconds, _ = await redis.time()
+        before = {"held_from": (seconds - 600) * 1000, "held_until": (seconds - ended_s) * 1000}
+        await add(redis, waiting("m1"))
+        lease = await drain(redis)
+        await set_pace(redis, **before)
+        await redis.set(EVENTS.keys.hold, "why", px=3_600_000)
+        await claim(lease)
+        await redis.delete(EVENTS.keys.hold)
+        assert ((await claim(lease)).waits.held_from_ms == before["held_from"]) is continues
+
+    async def test_is_not_noted_by_a_full_redis_whose_lanes_are_held_as_ever(self, redis: Redis) -> None:
+        await add(redis, waiting("m1"))
+        lease = await drain(redis)
+        await redis.set(EVENTS.keys.hold, "why", px=3_600_000)
+        await redis.config_set("maxmemory", 1)
+        try:
+            assert (await claim(lease)).held
+            await lease.release()
+            assert await lanes_to_wake(redis, [EVENTS]) == []
+        finally:
+            await redis.config_set("maxmemory", 0)

@@ -154,11 +154,18 @@ class TestADelivery:
         fields = orjson.loads(parts[part])
         del fields[field]
         parts[part] = orjson.dumps(fields)
-        if field in ("unverified", "public"):  # most are neither
-            assert Delivery.unpacked(put_together(*parts)) == delivery()
-            return
         with pytest.raises(Unreadable):
             Delivery.unpacked(put_together(*parts))
+
+    def test_may_state_what_most_are_not(self) -> None:
+        parts = in_full(delivery().packed()).split(b"\n")
+        stated = {"unverified": [], "public": False, "failed": 0, "due": 0}
+        parts[1] = orjson.dumps(orjson.loads(parts[1]) | stated)
+        assert Delivery.unpacked(put_together(*parts)) == delivery()
+
+    def test_of_a_retry_has_its_times(self) -> None:
+        retry = delivery(attempt=2, failed_ms=1_800_000_000_000, due_ms=1_800_000_009_000)
+        assert Delivery.unpacked(retry.packed()) == retry
 
     @pytest.mark.parametrize(
         ("field", "value"),
@@ -185,7 +192,7 @@ class TestADelivery:
     def test_of_wrong_types_is_unreadable(self, field: str, value: Any) -> None:
         """Whoever drains the lane has to hear of it here: later, nobody would know which entry it was."""
         parts = in_full(delivery().packed()).split(b"\n")
-        part = next(number for number, names in enumerate(FIELDS) if field in names)
+        part = int(field not in FIELDS[0])
         parts[part] = json.dumps(orjson.loads(parts[part]) | {field: value}).encode()
         with pytest.raises(Unreadable):
             Delivery.unpacked(put_together(*parts))
@@ -196,7 +203,7 @@ class TestADelivery:
         assert "ada" not in str(damage.value)
 
     def test_counts_its_attempts(self) -> None:
-        assert delivery().next_attempt() == delivery(attempt=2)
+        assert delivery().next_attempt(7, 9) == delivery(attempt=2, failed_ms=7, due_ms=9)
 
     def test_shows_nobody_when_printed(self) -> None:
         assert "ada@example.com" not in repr(delivery())

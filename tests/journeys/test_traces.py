@@ -148,6 +148,8 @@ def test_a_retry_is_a_trace_of_its_own_that_links_to_the_request(gateway: Stack,
     assert first.trace_id == trace
     assert second.trace_id != trace
     assert [span.attributes["gateway.attempt"] for span in (first, second)] == [1, 2]
+    assert "gateway.wait.retry_ms" not in first.attributes
+    assert 0 < second.attributes["gateway.wait.retry_ms"] <= second.attributes["gateway.wait_ms"]
     (resent,) = (span for span in collector.of_trace(second.trace_id) if span.kind == "CLIENT")
     assert resent.attributes["http.request.resend_count"] == 1
     assert f'"trace_id": "{trace}"' in gateway.log("worker")

@@ -30,7 +30,15 @@ SINCE: Final[Mapping[str, timedelta]] = {
     "3d": timedelta(days=3),
 }
 _FIELDS: Final = ("destination", "source", "event", "endpoint", "outcome", "reason", "message_id", "since")
-_HIDDEN_FACTS: Final = frozenset({"source", "event", "type", "who", "calls", "endpoint", "attempt", "decision"})
+_HIDDEN_FACTS: Final = frozenset(
+    {"source", "event", "type", "who", "calls", "endpoint", "attempt", "decision", "waited_ms"}
+)
+_CAUSES: Final = {  # of the waits before an attempt, see delivery/waits.py
+    "retry": "for the retry",
+    "hold": "for the end of a hold",
+    "limit": "for Attentive's limit, and calls of a higher priority",
+    "own": "for a worker: our own delay",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,7 @@ class Step:
     tone: str
     waited: timedelta | None
     waited_for: str
+    causes: Sequence[tuple[timedelta, str]]  # the parts of a wait, where the journal has them
     facts: Sequence[tuple[str, str]]
     call: RecordedCall | None
 
@@ -196,6 +205,7 @@ def _step(before: EventRow | None, found: EventRow, calls: Mapping[str, Recorded
         tone=_TONES.get(found.outcome, "quiet"),
         waited=None if before is None else found.at - before.at,
         waited_for="" if before is None else _waited_for(before, found),
+        causes=_causes(found.facts.get("waited_ms", {})),
         facts=[(words(name), _readable(value)) for name, value in found.facts.items() if name not in _HIDDEN_FACTS],
         call=calls.get(found.id),
     )
@@ -230,6 +240,11 @@ def _waited_for(before: EventRow, found: EventRow) -> str:
     if before.outcome is RowOutcome.HELD:
         return "for the end of the hold"
     return "for its turn in the lane: the limit, and calls of a higher priority"
+
+
+def _causes(waited_ms: Mapping[str, float]) -> Sequence[tuple[timedelta, str]]:
+    """What an attempt waited for, by the journal."""
+    return [(timedelta(milliseconds=waited_ms[name]), why) for name, why in _CAUSES.items() if name in waited_ms]
 
 
 def _who(who: Mapping[str, str]) -> str:

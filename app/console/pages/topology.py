@@ -7,7 +7,9 @@ from app.attentive.token import Held
 from app.config.destination import Destination
 from app.config.source import Source
 from app.console.pages.overview import HoldLine, token_words
+from app.delivery.objectives import Window
 from app.operations.destinations import DestinationStatus
+from app.operations.lag import LagStatus
 from app.operations.promotion import delivers_to
 from app.operations.tokens import Findings
 
@@ -36,6 +38,22 @@ class DestinationPage:
     row: DestinationRow
     holds: Sequence[HoldLine]
     settings: Sequence[tuple[str, str]]
+    lag: Sequence["LagRow"]
+
+
+@dataclass(frozen=True, slots=True)
+class LagRow:
+    """How the calls of one priority do against the objective for lag. Shares are from 0 to 1; None: no calls."""
+
+    priority: str
+    objective: str
+    last_hour: float | None
+    month: float | None
+    in_time: int  # of the last 30 days, like the next three
+    limited: int
+    held: int
+    late: int
+    budget_left: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +124,22 @@ def destination_settings(destination: Destination) -> list[tuple[str, str]]:
         ("Calls are given up after", f"{delivery.horizon_hours:g} h"),
         ("Unknown outcomes", reviews or "the default policies"),
     ]
+
+
+def lag_row(status: LagStatus) -> LagRow:
+    """One priority of a destination."""
+    objective, month = status.report.objective, status.month
+    return LagRow(
+        status.report.priority.name.lower(),
+        f"{objective.share * 100:g} % in {objective.within.total_seconds():g} s",
+        status.recent(Window.FAST).share,
+        month.share,
+        month.in_time,
+        month.limited,
+        month.held,
+        month.late,
+        status.budget_left,
+    )
 
 
 def token_page(name: str, found: Findings) -> TokenPage:

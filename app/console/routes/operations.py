@@ -12,6 +12,7 @@ from app.console.pages.topology import (
     DestinationPage,
     destination_row,
     destination_settings,
+    lag_row,
     source_rows,
     token_page,
 )
@@ -25,6 +26,7 @@ from app.delivery.queue_age import oldest_receipts
 from app.delivery.recipients import Deliver
 from app.operations.accounts import account_change, discard_old, keep
 from app.operations.destinations import DestinationStatus, read_statuses, resume
+from app.operations.lag import lag_status
 from app.operations.operator import BadRequest, NotFound, Operator
 from app.operations.promotion import delivers_to, plan_promotion
 from app.operations.tokens import check_token, note_findings
@@ -69,7 +71,10 @@ async def destination(request: Request, visit: Seen, name: str) -> Response:
     settings, now = visit.operator.topology.destinations[name], datetime.now(UTC)
     row = destination_row(name, settings, status, _sources(visit.operator, name))
     page = DestinationPage(
-        row, [hold_line(each, status.token, now) for each in status.holds], destination_settings(settings)
+        row,
+        [hold_line(each, status.token, now) for each in status.holds],
+        destination_settings(settings),
+        [lag_row(each) for each in await lag_status(visit.operator, name)],
     )
     change = None
     if any(hold.needs_decision for hold in page.holds):

@@ -14,11 +14,16 @@
 -- Returns  {'lost'} | {'held', ms} |
 --          {'ok', {{stream number, entry id, payload, 1 when past its deadline}…}, ms to the next token, ms to the next retry or -1, and when
 --           there was nothing: last id of each stream, the filters of those who watch calls or nil, since when (epoch ms)
---           calls wait for the limit or 0}
+--           calls wait for the limit or 0, from when until when the lane was held last, or 0}
 if redis.call('GET', lease) ~= owner then return {'lost'} end
 redis.call('PEXPIRE', lease, lease_ms)
+local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + time[2] / 1000
 local held = math.max(redis.call('PTTL', lane_hold), redis.call('PTTL', destination_hold))
-if held > 0 then return {'held', held} end
+if held > 0 then
+  note_hold(pace, held, now_ms)
+  return {'held', held}
+end
 
 local OF_A_KIND = #streams / 2 -- of these, the last is for what has gone stale
 local MOST_MOVED = 500 -- stale ones in one run: others use this Redis too
@@ -26,8 +31,6 @@ local MOST_BYTES = 4000000 -- of payloads in one run, for the same reason
 local AT_ONCE = 64 -- entries that are read by one command
 local RESERVED_SHARE = 0.1 -- of the tokens is for what has waited longer than the starvation limit
 most = tonumber(most)
-local time = redis.call('TIME')
-local now_ms = time[1] * 1000 + time[2] / 1000
 
 local handled = 0 -- bytes of payloads
 
@@ -146,6 +149,7 @@ take_kind(OF_A_KIND + 1, granted - spent)
 
 -- Calls wait for the limit while it grants fewer than the drain has room for, and all of these are taken. Where it grants
 -- none, that goes on.
+local limited_since = bucket.limited_since -- what is claimed now has waited since then, even if nothing else waits any more
 if granted >= most or (granted > 0 and spent < granted) then
   bucket.limited_since = 0
 elseif bucket.limited_since == 0 and (spent > 0 or longest_waiting(math.huge)) then
@@ -166,4 +170,5 @@ for i = 1, #claimed == 0 and #streams or 0 do
   local exists = redis.call('EXISTS', streams[i]) == 1
   seen[#seen + 1] = exists and named(redis.call('XINFO', 'STREAM', streams[i]))['last-generated-id'] or '0-0'
 end
-return {'ok', claimed, math.ceil(wait), next_retry, seen, redis.call('GET', tap), math.floor(bucket.limited_since)}
+return {'ok', claimed, math.ceil(wait), next_retry, seen, redis.call('GET', tap), math.floor(math.max(limited_since, bucket.limited_since)),
+  bucket.held_from, bucket.held_until}

@@ -18,9 +18,10 @@ end
 -- in a row after which one call at a time goes out.
 local function read_pace(key, state, most, now_ms)
   local facts = redis.call('HMGET', key, 'tokens', 'at', 'limit', 'backoff', 'pause', 'failures', 'others', 'reserved',
-    'public', 'limited_since')
-  for i = 1, 10 do facts[i] = tonumber(facts[i] or nil) end
-  local tokens, at, learned, backoff, pause, failures, others, reserved, public, limited_since = unpack(facts, 1, 10)
+    'public', 'limited_since', 'held_from', 'held_until')
+  for i = 1, 12 do facts[i] = tonumber(facts[i] or nil) end
+  local tokens, at, learned, backoff, pause, failures, others, reserved, public, limited_since, held_from, held_until =
+    unpack(facts, 1, 12)
   local passed_s = at and math.max(0, now_ms - at) / 1000 or 0
   local limit = state.limit
   -- Others keep what they use of the limit, and a quarter more, because they may need more in the next second. We never take
@@ -40,10 +41,15 @@ local function read_pace(key, state, most, now_ms)
   if (failures or 0) >= state.failures then granted = state.under_way > 0 and 0 or math.min(granted, 1) end
   local paused = math.max(0, (pause or 0) - now_ms)
   if paused > 0 then granted = 0 end
+  if held_until and held_until > now_ms then -- the hold was ended
+    held_until = math.floor(now_ms)
+    redis.call('HSET', key, 'held_until', string.format('%d', held_until))
+  end
   return {
     granted = granted, tokens = tokens, rate = rate, backoff = backoff, others = others, reserved = reserved or 0, paused = paused,
     recent = state.recent, public = public or 0,
     limited_since = passed_s * 1000 < GONE_MS and limited_since or 0, -- without a claim, the limit is not the cause
+    held_from = held_from or 0, held_until = held_until or 0,
   }
 end
 
