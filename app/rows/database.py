@@ -6,6 +6,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from app.rows.state_failed import other_content, other_version
+
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS accepted (
@@ -35,22 +37,44 @@ CREATE {kind} TABLE IF NOT EXISTS stage (
     "CREATE {kind} TABLE IF NOT EXISTS unstaged (unchanged INTEGER NOT NULL)",
 )
 _KEYS_AT_ONCE: Final = 900
+VERSION: Final = "2"  # of the tables
 
 
 class Database:
     """The connection to the file. `schema` is where the rows of a run are: in the file, or with this process only."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, place: object) -> None:
+        """`place` is where the state is kept, of which the file may be a copy."""
+        self._place = place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         self.schema = "main"
         self._db = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+        try:
+            self._begin()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _begin(self) -> None:
+        self._check()
         self.execute("PRAGMA journal_mode=WAL")
         self.execute("PRAGMA synchronous=NORMAL")
         self.execute("PRAGMA temp_store=FILE")
         self.execute("PRAGMA cache_size=-8000")  # KiB
         self.script(_TABLES)
         self.make_stage()
+
+    def _check(self) -> None:
+        """Raises StateFailed for a file of another version, or of something else."""
+        tables = {name for (name,) in self.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables:
+            return
+        found = self.execute("SELECT value FROM meta WHERE name = 'version'").fetchone() if "meta" in tables else None
+        if not {"meta", "accepted", "runs"} <= tables:
+            raise other_content(self._place)
+        if found is not None and found[0] != VERSION:
+            raise other_version(self._place, found[0])
 
     def close(self) -> None:
         """Close the file."""

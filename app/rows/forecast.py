@@ -80,7 +80,7 @@ async def forecast(operator: Operator, name: str, progress: Progress = SILENT) -
     """
     subject = subject_of(operator, name)
     check_connection(subject)
-    with copied(subject) as (path, _), State(path) as state:
+    with copied(subject) as (path, _), State(path, subject.place) as state:
         last = state.last_run()
         state.stage_apart()
         progress.phase("Reading", None)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import secrets
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from app.operations.operator import OperationError, Operator
 from app.rows.bulk import BulkFailed
 from app.rows.files import SourceFailed
 from app.rows.guard import SyncRefused
-from app.rows.remote import StateFailed
+from app.rows.state_failed import StateFailed
 from app.rows.subject import Subject
 from app.rows.syncs import publish
 from app.store.errors import StoreError
@@ -79,5 +78,5 @@ async def _publish(operator: Operator, subject: Subject) -> None:
     """Where the sync stands is for display: a run does not end because it cannot be published."""
     if not isinstance(subject.place, Path):
         return  # its run does so itself, each time that it stores the state
-    with contextlib.suppress(StoreError, OSError, sqlite3.Error):
+    with contextlib.suppress(StoreError, StateFailed):
         await publish(operator, subject.name)

@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.operations.operator import OperationError
 from app.rows.files import SourceFailed, reading, system_of
+from app.rows.state_failed import StateFailed
 from app.rows.subject import Subject
 
 _COMPARING: Final = ("s3://", "s3a://")
 _ONE_PUT: Final = 5 * 2**30  # bytes: S3 compares objects that come in one call
-
-
-class StateFailed(OperationError):  # noqa: N818
-    """The state cannot be read or stored. The run can be continued later. The text explains how."""
 
 
 @dataclass(slots=True)

@@ -5,9 +5,10 @@ holds digests of keys and contents; contents themselves are there while their ro
 """
 
 import secrets
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -15,37 +16,43 @@ import orjson
 
 from app.counted import Dropped
 from app.rows.accepted import Accepted
-from app.rows.database import Database
+from app.rows.database import VERSION, Database
 from app.rows.identifiers import Identifiers
 from app.rows.jobs import Jobs
 from app.rows.members import Members
 from app.rows.outcomes import Op, Outcome, RunState
 from app.rows.staged import ENDED, New, Planned, Rejected, Run, Staged, Waiting
+from app.rows.state_failed import explained, opening
 
-_VERSION: Final = "1"
 _INTERRUPTED: Final = '{"code":"interrupted","reason":"The process ended while it read the source."}'
 _OPEN: Final = tuple(f"{prefix}*" for prefix in Outcome.OPEN)
 
 
 class State:
-    """The state of one sync. Use it as a context."""
+    """The state of one sync. Use it as a context, which raises StateFailed where the file cannot be read or written."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, place: object = None) -> None:
+        """`place` is where the state is kept, if the file is a copy. Raises StateFailed."""
         self.path = path
-        self._db = Database(path)
-        self.accepted = Accepted(self._db)
-        self.identifiers = Identifiers(self._db)
-        self.members = Members(self._db, self.accepted)
-        self.jobs = Jobs(self._db, self.accepted, self.members)
-        if self.meta("version") is None:
-            self.remember({"version": _VERSION, "id": secrets.token_hex(8)})
+        self._place = place or path
+        with opening(self._place):
+            self._db = Database(path, self._place)
+            self.accepted = Accepted(self._db)
+            self.identifiers = Identifiers(self._db)
+            self.members = Members(self._db, self.accepted)
+            self.jobs = Jobs(self._db, self.accepted, self.members)
+            if self.meta("version") is None:
+                self.remember({"version": VERSION, "id": secrets.token_hex(8)})
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.identifiers.forget()
+    def __exit__(self, _: object, failure: BaseException | None, __: object) -> None:
+        with suppress(sqlite3.Error):
+            self.identifiers.forget()
         self._db.close()
+        if (told := explained(failure, self._place)) is not None:
+            raise told from None
 
     def packed(self) -> bytes:
         """The whole state, as the content of a file."""
@@ -334,5 +341,5 @@ class State:
             "DELETE FROM meta; DELETE FROM accepted; DELETE FROM members; DELETE FROM rejected; DELETE FROM runs;"
         )
         self._db.empty_stage()
-        self.remember({"version": _VERSION, "id": secrets.token_hex(8)})
+        self.remember({"version": VERSION, "id": secrets.token_hex(8)})
         self._db.execute("VACUUM")

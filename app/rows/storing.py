@@ -58,5 +58,5 @@ class StateStore:
 async def opened(operator: Operator, subject: Subject) -> AsyncIterator[StateStore]:
     """The state of a sync, while its lease is held. Raises Busy, StateFailed and what ends the lease."""
     async with leased(operator, subject):
-        with copied(subject) as (path, remote), State(path) as state:
+        with copied(subject) as (path, remote), State(path, subject.place) as state:
             yield StateStore(operator, subject, state, remote)

@@ -6,7 +6,6 @@ personal data, so that the console shows it on any machine.
 
 import asyncio
 import csv
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from app.rows.outcomes import Outcome, RunState, code_of, report_of
 from app.rows.remote import copied
 from app.rows.staged import Rejected, Run
 from app.rows.state import State
+from app.rows.state_failed import StateFailed
 from app.rows.subject import Subject, subject_of
 
 _SHOWN: Final = 10
@@ -74,7 +74,7 @@ def standing_of(operator: Operator, name: str, *, runs: int = 1) -> Standing:
     with copied(subject) as (path, _):
         if not path.exists():
             return Standing(subject)
-        with State(path) as state:
+        with State(path, subject.place) as state:
             return _standing_in(subject, state, runs)
 
 
@@ -95,7 +95,7 @@ def rejects_of(operator: Operator, name: str) -> Iterator[Rejected]:
     subject = subject_of(operator, name)
     with copied(subject) as (path, _):
         if path.exists():
-            with State(path) as state:
+            with State(path, subject.place) as state:
                 yield from state.rejects()
 
 
@@ -163,7 +163,7 @@ async def overview(operator: Operator, names: Sequence[str]) -> list[SyncOvervie
 def _own_standing(operator: Operator, subject: Subject) -> Standing | None:
     try:
         return standing_of(operator, subject.name, runs=_RUNS) if subject.has_state else None
-    except (OSError, sqlite3.Error):  # not ours to read
+    except StateFailed:  # not ours to read
         return None
 
 

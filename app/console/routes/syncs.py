@@ -1,7 +1,6 @@
 """Syncs: where each stands, what a run would do, and runs that are begun, continued, approved and stopped here."""
 
 import asyncio
-import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,6 +20,7 @@ from app.masking import mask_text
 from app.operations.operator import BadRequest, NotFound, Operator
 from app.rows.files import SourceFailed
 from app.rows.outcomes import RunState
+from app.rows.state_failed import StateFailed
 from app.rows.subject import Subject, subject_of
 from app.rows.syncs import Standing, overview, reject_facts, rejects_csv, rejects_of
 
@@ -94,8 +94,8 @@ async def plan(request: Request, visit: Operated, name: str) -> Response:
         page = plan_page((await forecast(visit.operator, name)).facts())
     except SourceFailed as failed:
         problem = f"The source cannot be read. {failed}"
-    except (OSError, sqlite3.Error) as failed:
-        problem = f"The state of the sync cannot be opened here ({failed}). Check GATEWAY_SYNC_STATE."
+    except StateFailed as failed:
+        problem = str(failed)
     return _plan(request, visit, subject, page, problem)
 
 
