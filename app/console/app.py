@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
@@ -46,7 +46,7 @@ from app.console.web import link
 from app.operations.audit import AuditLog
 from app.operations.operator import BadRequest, NotFound, OperationError
 from app.settings import Settings
-from app.store.connection import open_redis, why_unavailable
+from app.store.connection import Redis, open_redis, why_unavailable
 from app.store.errors import StoreError
 from app.traces.fastapi import NO_TELEMETRY
 from app.wiring.reloading import reload_of
@@ -127,11 +127,19 @@ def create_console(settings: Settings, *, host: str | None = None, http: "httpx.
         app.include_router(part.router)
     app.mount("/static", Assets(directory=STATIC))
 
-    @app.get("/healthz")
+    app.include_router(_health(redis))
+    return Guard(app, lambda: sign_ins.now.way == "none")
+
+
+def _health(redis: Redis) -> APIRouter:
+    """Whether the process runs, and whether it can do its work."""
+    router = APIRouter()
+
+    @router.get("/healthz")
     async def healthz() -> JSONResponse:
         return JSONResponse({"status": "ok"})
 
-    @app.get("/readyz")
+    @router.get("/readyz")
     async def readyz() -> JSONResponse:
         try:
             await redis.ping()
@@ -139,7 +147,7 @@ def create_console(settings: Settings, *, host: str | None = None, http: "httpx.
             return JSONResponse({"status": "unavailable", "reason": why_unavailable(failure)}, 503)
         return JSONResponse({"status": "ready"})
 
-    return Guard(app, lambda: sign_ins.now.way == "none")
+    return router
 
 
 def serve_console(settings: Settings, host: str, port: int) -> None:
