@@ -9,7 +9,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -33,7 +33,9 @@ TIMES: Final = ("Redis' processor time", "µs per event")
 _LANES: Final = ("lane:*:high", "lane:*:normal", "lane:*:low")
 _WITHIN_S: Final = 120.0
 _PEOPLE: Final = 10_000_000
-_HASHES: Final = 128  # that are filled as if there were so many people
+_HASHES: Final = 1024  # that are filled as if there were so many people
+_DAY: Final = b"\x50\x00"
+_PROFILE_LIFE_S: Final = 90 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,14 @@ def measure(events: int) -> tuple[list[Weight], dict[str, float]]:
         _post(server, _identifies(events))
         parts = _weigh(kept, "event of several calls, while one waits", "parts")
         _empty(kept)
-        _fingerprints(kept)
+        _fill_hashes(kept, "sent", _fingerprint, LAST_SENT_LIFE_S)
         last = _weigh(kept, "the last call about one person to one endpoint, of ten million people", "sent:*")
         _empty(kept)
         asyncio.run(_learn(kept, events))
         profiles = _weigh(kept, "profile, with e-mail address and phone number", "profile:*")
-        contacts = _weigh(kept, "contact of a profile", "contact:*")
+        _empty(kept)
+        _fill_hashes(kept, "contacts", _contact, _PROFILE_LIFE_S)
+        contacts = _weigh(kept, "contact of a profile, of ten million people", "contacts:*")
     times = {"to take it in": taken_in - started, "to hand it out and settle it": delivered - taken_in}
     sizes = [waiting, parts, seen, journal, dead, last, profiles, contacts]
     return sizes, {name: 1e6 * seconds / events for name, seconds in times.items()}
@@ -108,17 +112,26 @@ def _identifies(number: int) -> Iterator[dict[str, Any]]:
         yield {"type": "identify", "messageId": f"person-{index:08d}", "userId": f"cust_{index}", "traits": traits}
 
 
-def _fingerprints(kept: Store) -> None:
-    """Fill some of the hashes that share fingerprints, as ten million people with two fingerprints each fill all."""
-    keys = DestinationKeys(DEFAULT_DESTINATION)
+def _fill_hashes(kept: Store, name: str, entry: Callable[[], tuple[bytes, bytes]], life_s: int) -> None:
+    """Fill some of the hashes that share entries, as ten million people with two entries each fill all."""
     for number in range(_HASHES):
-        key = keys.sent(bytes([number]))
+        key = f"{DestinationKeys(DEFAULT_DESTINATION).prefix}:{name}:{number * LAST_SENT_HASHES // _HASHES:x}"
         with kept.redis.pipeline(transaction=False) as pipeline:
-            for _ in range(2 * _PEOPLE // LAST_SENT_HASHES):
-                name, digest, day = b"i" + os.urandom(12), os.urandom(12), b"\x50\x00"
-                pipeline.hset(key, name, b"d" + digest + day)  # type: ignore[arg-type]
-            pipeline.expire(key, LAST_SENT_LIFE_S)
+            for field, value in (entry() for _ in range(2 * _PEOPLE // LAST_SENT_HASHES)):
+                pipeline.hset(key, field, value)  # type: ignore[arg-type]
+            pipeline.expire(key, life_s)
             pipeline.execute()
+
+
+def _fingerprint() -> tuple[bytes, bytes]:
+    """Its name and value, see last_sent.lua."""
+    return b"i" + os.urandom(12), b"d" + os.urandom(12) + _DAY
+
+
+def _contact() -> tuple[bytes, bytes]:
+    """A contact of one record, see contacts.lua."""
+    name = f"{DEFAULT_SOURCE}:u".encode() + os.urandom(12)
+    return os.urandom(12), _DAY + bytes([len(name)]) + name
 
 
 async def _learn(kept: Store, people: int) -> None:
@@ -127,7 +140,7 @@ async def _learn(kept: Store, people: int) -> None:
     for index in range(people):
         facts = {"email": f"person.{index:06d}@example.com", "phone": f"+1206{5_550_000 + index}"}
         names = (record_name(DEFAULT_SOURCE, "u", f"cust_{index}"),)
-        step = ProfileUpdate("upsert", names, 90 * 86_400, facts, at_ms=int(time.time() * 1000))
+        step = ProfileUpdate("upsert", names, _PROFILE_LIFE_S, facts, at_ms=int(time.time() * 1000))
         await update_profiles(redis, DEFAULT_DESTINATION, [step])
     await redis.aclose()
 

@@ -286,7 +286,7 @@ async def many_profile_updates(redis: ArqRedis, part: float = 1) -> None:
                 ProfileUpdate(
                     "upsert", (record_name(source, "u", f"user-{n}"),), _LIFE_S, facts, at_ms=now, merges="block",
                     most_links=1_000, claim=source == "page", verified=source == "page",
-                    user="u1" if source == "page" else "",
+                    user=contact_digest("user", "u1") if source == "page" else "",
                 )
                 for n in range(start, start + 5)
             ]  # fmt: skip

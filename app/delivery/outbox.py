@@ -15,6 +15,7 @@ from app.delivery.dead_letter import DeadLetterQueue
 from app.delivery.last_sent import Fingerprint
 from app.delivery.outbox_event import OutboxEvent, PackedCall
 from app.delivery.retention import DEFAULT_RETENTION, Retention, share_args
+from app.profiles.profile import PROFILE_PARTS
 from app.store.connection import QueueUnavailable, Redirect, dedicated, why_unavailable
 from app.store.group_commit import GroupCommit
 from app.store.keys import (
@@ -27,7 +28,7 @@ from app.store.keys import (
     DestinationKeys,
     LaneKeys,
 )
-from app.store.script import Argument, Arguments, Keys, Script
+from app.store.script import Argument, Arguments, KeyPlaces, Keys, Script
 
 REPLICATED_WITHIN_MS: Final = 2000  # well within the time that a tracker waits
 EVENTS_PER_FLUSH: Final = 128  # what fits a socket buffer: at 256, Redis and the gateway waited for each other
@@ -54,7 +55,7 @@ _ENQUEUE = Script(
         *("opted_out_life_s", "most_attributes", "received", "duplicate", "unchanged", "unchanged_calls", "rows"),
         *("of_rows", "@events"),
     ),
-    after=("entry_id", "journal", "profiles", "dead_letters", "last_sent"),
+    after=("entry_id", "journal", *PROFILE_PARTS, "dead_letters", "last_sent"),
 )
 _LISTS_AT: Final = _ENQUEUE.index("lists")
 _DEAD, _ERASURES = 0, _ENQUEUE.index("erasures")
@@ -270,14 +271,7 @@ class _Flush:
         }
 
     def _add_updates(self, updating: Sequence[tuple[int, OutboxEvent]], args: list[Argument], now_s: float) -> None:
-        places: dict[str, int] = {}
-
-        def place(key: str) -> int:
-            if key not in places:
-                places[key] = _LISTS_AT + len(self._lists)
-                self._lists.append(key)
-            return places[key]
-
+        place = KeyPlaces(self._lists, _LISTS_AT).place
         for number, event in updating:
             ending = "" if event.instead else _BLOCKED
             calls = len(event.calls)

@@ -1,25 +1,19 @@
 """Whether an identifier belongs to stored profiles, and to which users, whatever their source."""
 
 from collections.abc import Collection, Sequence
-from typing import Any, Final
 
 from redis.asyncio import Redis
 
+from app.profiles.contacts import read_many_lists
 from app.profiles.profile import contact_digest, record_name
-from app.store.keys import DestinationKeys
-from app.store.presence import present
-from app.store.script import Script
 
 Contact = tuple[str, str]  # "email" or "phone", and its value as it is sent
 Identifier = tuple[str, str]  # a contact, or another one, such as "shopify_id"
-_LISTED: Final = Script("listed", keys=("@contacts",))
-_AT_ONCE: Final = 90  # identifiers of one run, each with up to 100 names
 
 
 async def known_contacts(redis: Redis, destination: str, contacts: Sequence[Contact]) -> set[Contact]:
     """Those of these contacts that a profile holds. Raises RedisError."""
-    keys = DestinationKeys(destination)
-    return await present(redis, {contact: keys.contact(contact_digest(*contact)) for contact in contacts})
+    return {contact for contact, names in (await _lists(redis, destination, contacts)).items() if names}
 
 
 async def users_with(redis: Redis, destination: str, identifiers: Collection[Identifier]) -> dict[Identifier, set[str]]:
@@ -27,15 +21,16 @@ async def users_with(redis: Redis, destination: str, identifiers: Collection[Ide
 
     Anonymous visitors do not count. At most 100 names are listed for an identifier.
     """
-    keys = DestinationKeys(destination)
-    contacts = [keys.contact(contact_digest(kind, value)) for kind, value in identifiers]
-    pages: list[Any] = []
-    for start in range(0, len(contacts), _AT_ONCE):
-        pages += await _LISTED.run(redis, {"contacts": contacts[start : start + _AT_ONCE]}, {})
     return {
-        identifier: {user for name in page if (user := _user_in(name.decode())) is not None}
-        for identifier, page in zip(identifiers, pages, strict=True)
+        identifier: {user for name in names if (user := _user_in(name)) is not None}
+        for identifier, names in (await _lists(redis, destination, identifiers)).items()
     }
+
+
+async def _lists(redis: Redis, destination: str, identifiers: Collection[Identifier]) -> dict[Identifier, list[str]]:
+    digests = {identifier: contact_digest(*identifier) for identifier in identifiers}
+    lists = await read_many_lists(redis, destination, list(digests.values()))
+    return {identifier: lists[digest] for identifier, digest in digests.items()}
 
 
 def user_digest(user_id: str) -> str:

@@ -12,6 +12,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.profiles.contacts import read_lists
 from app.profiles.profile import Profile, read_record
 from app.store.connection import QueueUnavailable, why_unavailable
 from app.store.group_commit import GroupCommit
@@ -121,8 +122,5 @@ async def holders(redis: Redis, destination: str, digests: Iterable[str], *, cla
 
     With `claims`, the names of the records in which public sources claim these contacts or user IDs. Raises RedisError.
     """
-    keys = DestinationKeys(destination)
-    async with redis.pipeline(transaction=False) as pipeline:
-        for digest in digests:
-            pipeline.zrange(keys.claim(digest) if claims else keys.contact(digest), 0, -1)
-        return {name.decode() for listed in await pipeline.execute() for name in listed}
+    lists = await read_lists(redis, destination, list(digests), claims=claims)
+    return {name for names in lists.values() for name in names}

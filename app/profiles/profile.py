@@ -20,7 +20,8 @@ IdKind = Literal["u", "a"]
 OnMerge = Literal["send", "block"]  # a call that would merge two known people
 Facts = Mapping[str, tuple[str, int]]  # kind of identifier → its value, and the time of the event with it (epoch ms)
 VERSION: Final = 1
-_DIGEST_BYTES: Final = 12
+PROFILE_PARTS: Final = ("shared_hash", "contacts", "profiles")  # of the scripts that update profiles
+DIGEST_BYTES: Final = 12  # of a record's ID, a visitor, and a contact
 
 
 def record_name(source: str, kind: IdKind, value: str, visitor: str | None = None) -> str:
@@ -55,7 +56,7 @@ def contact_digest(what: str, value: str) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+    return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +112,16 @@ class ProfileUpdate:
         return self.merges is not None and (self.merges == "block" or self.most_links > 0)
 
     def to_json(
-        self, keys: DestinationKeys, place: Callable[[str], int], *, now_s: float, calls: int = 0, ending: str = ""
+        self, keys: DestinationKeys, place: Callable[..., int], *, now_s: float, calls: int = 0, ending: str = ""
     ) -> bytes:
-        """The form that profiles.lua takes. `place` returns a key's index among the script's, and adds a new key.
+        """The form that profiles.lua takes. `place` is that of KeyPlaces.
 
         `calls` is the number of the event's entries that count unless a merge is blocked, `ending` the event's ending
         if it is blocked.
         """
         for name in (*self.names, *self.previous, *self.elsewhere):
             place(keys.profile(name))
-        listed = keys.claim if self.claim else keys.contact
+        lists = (keys.claim, keys.claims) if self.claim else (keys.contact, keys.contacts)
         source = self.names[0].partition(":")[0]
         content: dict[str, Any] = {
             "do": self.action,
@@ -128,7 +129,7 @@ class ProfileUpdate:
             "life": self.life_s,
             "now": int(now_s * 1000),
             "people": place(keys.people(source, self.life_s, now_s)[0]),
-            "contacts": {what: place(listed(digest)) for what, digest in self._contacts().items()},
+            "contacts": {what: place(*(each(digest) for each in lists)) for what, digest in self._contacts().items()},
         }
         match self.action:
             case "upsert":
@@ -147,8 +148,10 @@ class ProfileUpdate:
                     content |= {
                         "claim": True,
                         "verified": self.verified,
-                        "trusted": [place(keys.contact(digest)) for digest in self._contacts().values()],
-                        "user": place(keys.claim(self.user)) if self.user else 0,
+                        "trusted": [
+                            place(keys.contact(digest), keys.contacts(digest)) for digest in self._contacts().values()
+                        ],
+                        "user": place(keys.claim(self.user), keys.claims(self.user)) if self.user else 0,
                         "elsewhere": self.elsewhere,
                     }
             case "alias":

@@ -1,15 +1,16 @@
 """Removes a person's profiles from Redis, with their entries in the lists of contact holders."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from redis.asyncio import Redis
 
+from app.profiles.contacts import leave_lists
 from app.profiles.lookup import holders, stored_profiles
 from app.profiles.profile import Profile, contact_digest, record_names, source_in
 from app.store.keys import DestinationKeys
 
-_SLICE: Final = 200  # keys per round trip; a list has at most 100 names
+_SLICE: Final = 200  # records per round trip
 
 
 async def remove_person(
@@ -52,37 +53,18 @@ async def remove_person(
     claims, claimants = await _all_about(redis, destination, claims)
     claimed.update(*(person.contacts for person in claimants))
     shared = DestinationKeys(destination)
-    lists = [*map(shared.contact, contacts), *map(shared.claim, claimed)]
-    return await _remove(redis, shared, names | claims, lists)
+    everything = names | claims
+    await leave_lists(redis, destination, contacts, everything)
+    await leave_lists(redis, destination, claimed, everything, claims=True)
+    records = list(map(shared.profile, everything))
+    gone = 0
+    for start in range(0, len(records), _SLICE):  # last, so that a repeated removal finds the rest
+        gone += await redis.unlink(*records[start : start + _SLICE])
+    return gone
 
 
 def _given(value: str | None) -> list[str]:
     return [] if value is None else [value]
-
-
-async def _remove(redis: Redis, keys: DestinationKeys, names: Collection[str], lists: Sequence[str]) -> int:
-    """Remove names from lists, then their records, in slices, so that Redis never stalls. Returns how many records.
-
-    In this order, repeating an interrupted removal finds the rest.
-    """
-    gone = 0
-    for some in _slices(lists):
-        async with redis.pipeline(transaction=False) as pipeline:
-            for key in some:
-                pipeline.zrange(key, 0, -1)
-            members = await pipeline.execute()
-        async with redis.pipeline(transaction=False) as pipeline:
-            for key, listed in zip(some, members, strict=True):
-                if leaving := [name for name in listed if name.decode() in names]:
-                    pipeline.zrem(key, *leaving)
-            await pipeline.execute()
-    for some in _slices([keys.profile(name) for name in names]):
-        gone += await redis.unlink(*some)
-    return gone
-
-
-def _slices(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (keys[start : start + _SLICE] for start in range(0, len(keys), _SLICE))
 
 
 async def _all_about(redis: Redis, destination: str, given: Iterable[str]) -> tuple[set[str], list[Profile]]:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
-from app.profiles.profile import ProfileUpdate
+from app.profiles.profile import PROFILE_PARTS, ProfileUpdate
 from app.store.keys import DestinationKeys
-from app.store.script import Script
+from app.store.script import KeyPlaces, Script
 
-_UPDATE = Script("update_profiles", keys=("@profiles",), args=("@updates",), after=("profiles",))
+_UPDATE = Script("update_profiles", keys=("@profiles",), args=("@updates",), after=PROFILE_PARTS)
 
 
 async def update_profiles(redis: Redis, destination: str, updates: Sequence[ProfileUpdate]) -> list[str]:
@@ -21,11 +21,12 @@ async def update_profiles(redis: Redis, destination: str, updates: Sequence[Prof
     Repeating them changes nothing. Raises RedisError.
     """
     shared, now_s = DestinationKeys(destination), time.time()
-    keys: dict[str, int] = {}
-    args = [each.to_json(shared, lambda key: keys.setdefault(key, len(keys) + 1), now_s=now_s) for each in updates]
+    keys: list[str] = []
+    places = KeyPlaces(keys)
+    args = [each.to_json(shared, places.place, now_s=now_s) for each in updates]
     while True:
-        answer = await _UPDATE.run(redis, {"profiles": list(keys)}, {"updates": args})
+        answer = await _UPDATE.run(redis, {"profiles": keys}, {"updates": args})
         if answer[:1] != [b"more"]:
             return [verdict.decode() for verdict in answer]
         for name in answer[1]:
-            keys.setdefault(shared.profile(name.decode()), len(keys) + 1)
+            places.place(shared.profile(name.decode()))

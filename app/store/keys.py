@@ -10,9 +10,10 @@ ARQ_QUEUE: Final = f"{ARQ_TAG}:queue"
 GROUP: Final = "workers"  # the consumer group of every lane stream
 OPTED_OUT_LIFE_S: Final = 10 * 366 * 86_400
 LAST_SENT_LIFE_S: Final = 30 * 86_400  # after this, a repeated call is sent again
-# Hashes that share the fingerprints of a destination. With two fingerprints each for ten million people, a hash has 76:
-# Redis keeps up to 512 small fields in one block of memory, without an overhead for each.
+# Hashes that share the fingerprints of a destination, and as many that share its contacts. With two of each for ten
+# million people, a hash has 76: Redis keeps up to 512 small fields in one block of memory, almost without overhead.
 LAST_SENT_HASHES: Final = 2**18
+CONTACT_HASHES: Final = LAST_SENT_HASHES
 _READ_IN_ORDER: Final = ("high", "normal", "low", "stale")
 # The streams of every lane: those of trusted sources, in the order in which they are read, and those of public ones.
 STREAMS: Final = (*_READ_IN_ORDER, *(f"public-{name}" for name in _READ_IN_ORDER))
@@ -127,12 +128,20 @@ class DestinationKeys:
         return f"{self.prefix}:profile:{name}"
 
     def contact(self, digest: str) -> str:
-        """Sorted set: the names of the profiles that hold this e-mail address or phone number."""
+        """Sorted set: the names of the profiles that hold this contact, where `contacts` has no room for them."""
         return f"{self.prefix}:contact:{digest}"
 
+    def contacts(self, digest: str) -> str:
+        """Hash: the profiles that hold some e-mail addresses, phone numbers and other IDs, see scripts/contacts.lua."""
+        return f"{self.prefix}:contacts:{_contact_hash(digest)}"
+
     def claim(self, digest: str) -> str:
-        """Sorted set: names of the records in which public sources claim this contact, or facts about this user."""
+        """The same for the records in which public sources claim this contact, or facts about this user."""
         return f"{self.prefix}:claim:{digest}"
+
+    def claims(self, digest: str) -> str:
+        """The hash for some of these."""
+        return f"{self.prefix}:claims:{_contact_hash(digest)}"
 
     def erasure(self, erasure_id: str) -> str:
         """Hash: one erasure, and at its end, its receipt."""
@@ -149,6 +158,10 @@ class DestinationKeys:
     def lag_hour(self, bucket: int) -> str:
         """Hash: the lag of the calls of an hour."""
         return f"{self.prefix}:lag:hour:{bucket}"
+
+
+def _contact_hash(digest: str) -> str:
+    return f"{zlib.crc32(digest.encode()) % CONTACT_HASHES:x}"
 
 
 @dataclass(frozen=True, slots=True)

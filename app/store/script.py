@@ -29,6 +29,21 @@ Arguments = Mapping[str, Argument | Sequence[Argument]]
 SCRIPTS: Final[dict[str, "Script"]] = {}  # every declared script, by name
 
 
+class KeyPlaces:
+    """Keys that a script finds by their index, each once. They are added to `keys`, whose first has index `first`."""
+
+    def __init__(self, keys: list[str], first: int = 1) -> None:
+        self._keys, self._first = keys, first
+        self._places: dict[str, int] = {}
+
+    def place(self, key: str, *beside: str) -> int:
+        """The index of a key, which is added if it is new. The keys `beside` it follow it."""
+        if (place := self._places.get(key)) is None:
+            place = self._places[key] = self._first + len(self._keys)
+            self._keys += (key, *beside)
+        return place
+
+
 class Script:
     """One file of `scripts/`. A run takes one round trip, and a second one the first time a server gets it."""
 

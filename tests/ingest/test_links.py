@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal
 
-import fakeredis
 import orjson
 import pytest
 from hypothesis import given
@@ -21,6 +20,7 @@ from app.pipeline import Decision, Forward, Known, Plan, Reading, decide, read
 from app.profiles.lookup import find_people
 from app.profiles.updates import update_profiles
 from app.segment.paths import EventPath
+from app.store.connection import open_redis
 from tests.builders import NOW, Raw
 from tests.generated import examples
 
@@ -96,9 +96,10 @@ def _are_one(groups: list[set[str]]) -> bool:
     return not rest
 
 
-async def send(batches: Sequence[Sequence[Raw]], plan: Plan, account: Account) -> None:
+async def send(url: str, batches: Sequence[Sequence[Raw]], plan: Plan, account: Account) -> None:
     """Take in these requests, one after the other, as an intake and its outbox do."""
-    redis = fakeredis.FakeAsyncRedis()
+    redis = open_redis(url)
+    await redis.flushall()
     for batch in batches:
         readings = [read(event, orjson.dumps(event), plan) for event in batch]
         session = ProfileSession([reading.event for reading in readings], plan, "shop")
@@ -108,7 +109,7 @@ async def send(batches: Sequence[Sequence[Raw]], plan: Plan, account: Account) -
             blocked = decided.updates and "block" in await update_profiles(redis, ACCOUNT, decided.updates)
             sent = decided.decision.deliveries if isinstance(decided.decision, Forward) else ()
             account.take(decided.instead if blocked else sent)
-    await redis.aclose()
+    await redis.aclose(close_connection_pool=True)
 
 
 def _decide(plan: Plan, reading: Reading, profile: Mapping[str, str], unlinked: bool | None) -> Decision:
@@ -116,12 +117,12 @@ def _decide(plan: Plan, reading: Reading, profile: Mapping[str, str], unlinked: 
 
 
 @pytest.mark.parametrize("merges", ["send", "block"])
-def test_no_sequence_of_events_links_too_many(merges: Literal["send", "block"]) -> None:
+def test_no_sequence_of_events_links_too_many(url: str, merges: Literal["send", "block"]) -> None:
     @examples(60)
     @given(st.lists(REQUESTS, max_size=12))
     def holds(batches: list[list[Any]]) -> None:
         plan = Plan(merges=merges, profiles=ProfileRules(most_links=MOST))
-        asyncio.run(send(batches, plan, Account(merges)))
+        asyncio.run(send(url, batches, plan, Account(merges)))
 
     holds()
 
@@ -131,29 +132,29 @@ class TestAClientUserIdFromAnotherField:
 
     SHOP: Final = IdentityRules(client_user_id=(EventPath("traits.customer_id"), EventPath("userId")))
 
-    async def links(self, *people: Raw, merges: Literal["send", "block"] = "send") -> list[str]:
+    async def links(self, url: str, *people: Raw, merges: Literal["send", "block"] = "send") -> list[str]:
         """The addresses that are linked to a client user ID."""
         plan = Plan(identity=self.SHOP, merges=merges, profiles=ProfileRules(most_links=MOST))
         account = Account("send")
-        await send([[{"type": "identify", "anonymousId": "b", **person}] for person in people], plan, account)
+        await send(url, [[{"type": "identify", "anonymousId": "b", **person}] for person in people], plan, account)
         return sorted(contact for user, contacts in account.contacts.items() for contact in contacts if "@" not in user)
 
-    async def test_that_many_users_share_links_no_more_than_it_may(self) -> None:
+    async def test_that_many_users_share_links_no_more_than_it_may(self, url: str) -> None:
         people = [
             {"userId": f"u-{n}", "traits": {"customer_id": "kiosk", "email": f"p{n}@shop.example"}} for n in range(5)
         ]
-        assert await self.links(*people) == ["p0@shop.example", "p1@shop.example"]
+        assert await self.links(url, *people) == ["p0@shop.example", "p1@shop.example"]
 
-    async def test_that_many_addresses_share_links_no_more_than_it_may(self) -> None:
+    async def test_that_many_addresses_share_links_no_more_than_it_may(self, url: str) -> None:
         people = [{"traits": {"customer_id": "kiosk", "email": f"p{n}@shop.example"}} for n in range(5)]
-        assert await self.links(*people) == ["p0@shop.example", "p1@shop.example"]
+        assert await self.links(url, *people) == ["p0@shop.example", "p1@shop.example"]
 
-    async def test_that_is_the_user_id_of_another_person_merges_nobody_with_them(self) -> None:
+    async def test_that_is_the_user_id_of_another_person_merges_nobody_with_them(self, url: str) -> None:
         ada = {"userId": "u-1", "traits": {"email": "ada@shop.example"}}
         bea = {"userId": "u-2", "traits": {"email": "bea@shop.example"}}
         both = {"userId": "u-2", "traits": {"customer_id": "u-1", "email": "bea@shop.example"}}
-        assert await self.links(ada, bea, both, merges="block") == ["ada@shop.example", "bea@shop.example"]
+        assert await self.links(url, ada, bea, both, merges="block") == ["ada@shop.example", "bea@shop.example"]
 
-    async def test_may_be_repeated_by_its_person(self) -> None:
+    async def test_may_be_repeated_by_its_person(self, url: str) -> None:
         ada = {"userId": "u-1", "traits": {"customer_id": "c-1", "email": "ada@shop.example"}}
-        assert await self.links(ada, ada, merges="block") == ["ada@shop.example"]
+        assert await self.links(url, ada, ada, merges="block") == ["ada@shop.example"]

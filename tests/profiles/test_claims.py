@@ -3,10 +3,9 @@
 Each test replays an attack with a public write key, or the ordinary use that must go on beside it.
 """
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from typing import Any, Final, cast
 
-import fakeredis
 import pytest
 from redis.asyncio import Redis
 
@@ -20,13 +19,6 @@ from app.store.keys import DestinationKeys
 DAY: Final = 86_400
 ADA, BEA, EVE = "ada@example.com", "bea@example.com", "eve@example.com"
 PHONE, OTHER_PHONE = "+14155550132", "+14155550199"
-
-
-@pytest.fixture
-async def redis() -> AsyncIterator[Redis]:
-    client = fakeredis.FakeAsyncRedis()
-    yield client
-    await client.aclose()
 
 
 def server(user: str, **facts: str) -> ProfileUpdate:

@@ -1,12 +1,11 @@
 """Erasures: all data of the person is removed, none of others; steps can be repeated; a receipt names no one."""
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
-import fakeredis
 import orjson
 import pytest
 from prometheus_client import CollectorRegistry
@@ -34,6 +33,7 @@ from app.pipeline import Plan, decide, read
 from app.profiles.lookup import find_people
 from app.profiles.profile import ProfileUpdate, contact_digest, record_name
 from app.profiles.updates import update_profiles
+from app.store.connection import open_redis
 from app.store.keys import DestinationKeys
 from app.value import changed
 from tests.builders import Raw, identify, track
@@ -126,6 +126,7 @@ class Place:
         """Events as the gateway takes them in."""
         outbox = Outbox(self.redis, wake=lambda *_: None, journal_entries=1000)
         await outbox.submit(ACME, [self.arrival(raw, steps, plan or Plan()) for raw in events])
+        await outbox.close()
 
     def arrival(self, raw: Raw, steps: Sequence[ProfileUpdate], plan: Plan) -> OutboxEvent:
         now = datetime.now(UTC)
@@ -192,10 +193,8 @@ class Place:
 
 
 @pytest.fixture
-async def place() -> AsyncIterator[Place]:
-    redis = fakeredis.FakeAsyncRedis()
-    yield Place(redis)
-    await redis.aclose()
+def place(redis: Redis) -> Place:
+    return Place(redis)
 
 
 def of_ada(raw: Raw) -> Raw:
@@ -511,7 +510,7 @@ class Died(BaseException):
     """SIGKILL, as far as one process can tell."""
 
 
-class Dying(fakeredis.FakeAsyncRedis):
+class Dying(Redis):
     """A connection whose process dies before, or after, its command number `last` that changes something."""
 
     last = 10**9
@@ -532,13 +531,14 @@ class Dying(fakeredis.FakeAsyncRedis):
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before Redis has it", "before its answer is known"])
-async def test_a_worker_may_die_at_any_command(after: bool) -> None:
+async def test_a_worker_may_die_at_any_command(redis: Redis, url: str, after: bool) -> None:
     for last in itertools.count(1):
-        server = fakeredis.FakeServer()
-        place = Place(fakeredis.FakeAsyncRedis(server=server), rules=BOTH)
+        await redis.flushall()
+        survivor = open_redis(url)
+        place = Place(survivor, rules=BOTH)
         await fill(place)
         erasure = await place.ask()
-        dying = Dying(server=server)
+        dying = Dying(connection_pool=open_redis(url).connection_pool)
         dying.last, dying.after = last, after
         died = False
         try:
@@ -547,6 +547,7 @@ async def test_a_worker_may_die_at_any_command(after: bool) -> None:
                 place.clock.pass_by(CHECK_AFTER)
         except Died:
             died = True
+        await dying.aclose(close_connection_pool=True)
         await place.redis.delete(KEYS.erasures_lock)  # it ends by itself
         await place.redis.delete(*(Lane(ACME, endpoint.name).keys.lease for endpoint in ENDPOINTS))
         ended = await place.work_until(erasure, State.DONE)
@@ -559,8 +560,7 @@ async def test_a_worker_may_die_at_any_command(after: bool) -> None:
         assert "unsubscribe" not in names[names.index("privacy-delete") :], last
         assert max(names.count("unsubscribe"), names.count("privacy-delete")) <= 2, last
         assert ended["state"] == "done"
-        await dying.aclose()
-        await place.redis.aclose()
+        await survivor.aclose(close_connection_pool=True)
         if not died:
             assert last > 15, "it died nowhere"
             break

@@ -1,27 +1,13 @@
--- What was last sent about people, in hashes that many of them share. A part of enqueue.lua.
+-- What was last sent about people, in hashes that many of them share, see shared_hash.lua. A part of enqueue.lua.
 --
 -- A field is the name of a fingerprint, see last_sent.py. Its value: 'p' while the call waits or 'd' once it was accepted,
 -- the digest of its content, and the day on which it came in, in 2 bytes. A fingerprint that an earlier release stored in a
 -- key of its own is read from there until it is replaced or expires.
 local digest_bytes = 12
-local looked_through = 64 -- fingerprints of a hash, for old ones, with each eighth new fingerprint
-local day
-
-local function today()
-  day = day or math.floor(tonumber(redis.call('TIME')[1]) / 86400)
-  return day
-end
 
 local function is_old(value)
   local high, low = string.byte(value, -2, -1)
   return today() - (256 * high + low) > tonumber(last_sent_life_s) / 86400
-end
-
-local function remove_old(hash)
-  local page = redis.call('HRANDFIELD', hash, looked_through, 'WITHVALUES')
-  for i = 1, #page, 2 do
-    if is_old(page[i + 1]) then redis.call('HDEL', hash, page[i]) end
-  end
 end
 
 -- Makes this the last call about a person. `about` is its digest and, behind that, its name. Returns whether it is news:
@@ -38,6 +24,6 @@ local function replace_last(hash, own, about)
   local written = string.char(math.floor(today() / 256), today() % 256)
   local is_new = redis.call('HSET', hash, name, 'p' .. digest .. written) == 1
   redis.call('EXPIRE', hash, last_sent_life_s + 86400)
-  if is_new and string.byte(digest) % 8 == 0 then remove_old(hash) end
+  if is_new and string.byte(digest) % 8 == 0 then remove_old(hash, is_old) end
   return true
 end

@@ -1,25 +1,25 @@
--- Stored profiles: what is known of people under the IDs that trackers use. The first part of scripts that change them.
+-- Stored profiles: what is known of people under the IDs that trackers use. A part of scripts that change them.
 --
 -- KEYS  among others `{destination}:profile:NAME`, the records, and `{destination}:contact:DIGEST`, the contacts: which
---       records hold an e-mail address, phone number or other ID, by when an event last stated that (epoch s). What public sources claim
---       is listed apart, under `{destination}:claim:DIGEST` of the contact and of the user ID: it never outweighs them
+--       records hold an e-mail address, phone number or other ID, each with the hash that it is kept in, see contacts.lua.
+--       What public sources claim is listed apart, under `{destination}:claim:DIGEST` of the contact and of the user ID:
+--       it never outweighs them
 -- A record is JSON: {v: 1, seen: epoch ms, facts: {what: [value, epoch ms of the event]}, listed: [DIGEST of a contact or ID],
 -- ids: [those of them that are not e-mail addresses or phone numbers], was: [NAME that an alias joined to this one]}, or {v: 1, to: NAME} once an alias joined this one to another.
-local ids_of_a_contact = 100 -- what more ids share is a placeholder, and no further id is listed under it
 local contacts_of_an_id = 20 -- an id that had more is a placeholder ("guest"): nothing is stored under it
 local longest_chain = 16 -- of aliases; a longer one is cut
-local most_claims = 20 -- records that are listed under a claim, the newest; and records that one is verified against
 local most_suspicious = 1000 -- identifiers that are listed as suspicious
 local places = {} -- NAME of a record → its index into KEYS
+local record_prefix -- begins the keys of records
 
 local function name_at(index)
-  return string.match(KEYS[index], ':profile:(.+)$')
+  return string.sub(KEYS[index], #record_prefix + 1)
 end
 
 local function find_records(first)
+  record_prefix = (string.match(KEYS[first] or '', '^[^}]*}:') or '') .. 'profile:'
   for index = first, #KEYS do
-    local name = name_at(index)
-    if name then places[name] = index end
+    if string.sub(KEYS[index], 1, #record_prefix) == record_prefix then places[name_at(index)] = index end
   end
 end
 
@@ -46,10 +46,6 @@ local function write(index, record, life_s)
   redis.call('SET', KEYS[index], cjson.encode(record), 'EX', life_s)
 end
 
-local function extend(key, life_s)
-  if redis.call('TTL', key) < life_s then redis.call('EXPIRE', key, life_s) end
-end
-
 -- Where what is known under `name` is kept, and the record. Puts into `missing` the name whose key is needed for that.
 local function find(name, missing)
   local first = places[name]
@@ -73,8 +69,9 @@ local function locate(name, missing)
   return nil
 end
 
-local function add_newest(names, key)
-  for _, name in ipairs(redis.call('ZREVRANGE', key, 0, most_claims - 1)) do names[name] = true end
+local function add_newest(names, contact)
+  local listed = list_at(contact).names
+  for i = math.max(1, #listed - most_claims + 1), #listed do names[listed[i]] = true end
 end
 
 -- The other records that hold what a claim names, by index: those of trusted sources if there are any, else the claims.
@@ -90,11 +87,11 @@ local function owners_of(update, missing)
     return owners
   end
   for _, name in ipairs(update.elsewhere) do trusted[name] = true end
-  for _, contact in ipairs(update.trusted) do add_newest(trusted, KEYS[contact]) end
+  for _, contact in ipairs(update.trusted) do add_newest(trusted, contact) end
   local owners = read_all(trusted)
   if next(owners) then return owners end
-  for _, contact in pairs(update.contacts) do add_newest(claims, KEYS[contact]) end
-  if update.user > 0 then add_newest(claims, KEYS[update.user]) end
+  for _, contact in pairs(update.contacts) do add_newest(claims, contact) end
+  if update.user > 0 then add_newest(claims, update.user) end
   return read_all(claims)
 end
 
@@ -123,13 +120,9 @@ local function user_in(name)
   return string.match(name, ':(u%x+)')
 end
 
-local function digest_of(key)
-  return string.match(key, ':(%x+)$')
-end
-
 local function users_of(contact)
   local users, some = {}, false
-  for _, name in ipairs(redis.call('ZRANGE', contact, 0, -1)) do
+  for _, name in ipairs(list_at(contact).names) do
     local user = user_in(name)
     if user then users[user], some = true, true end
   end
@@ -165,7 +158,7 @@ local function would_merge(update)
   local groups = {}
   local index, record = find(update.names[1])
   if record and record.listed then groups[1] = users_named(name_at(index), record) end
-  for _, contact in pairs(update.contacts) do groups[#groups + 1] = users_of(KEYS[contact]) or nil end
+  for _, contact in pairs(update.contacts) do groups[#groups + 1] = users_of(contact) or nil end
   return not are_one(groups)
 end
 
@@ -208,7 +201,7 @@ local function shared_by_many(update)
   for _, digest in ipairs(record and record.ids or {}) do contacts[digest] = nil end
   for what, contact in pairs(update.contacts) do
     if is_contact(what) then contacts[digest_of(KEYS[contact])] = true end
-    local users = users_of(KEYS[contact]) or {}
+    local users = users_of(contact) or {}
     if own then users[own] = true end
     if size_of(users) > update.most then shared[#shared + 1] = what end
   end
@@ -226,22 +219,17 @@ local function suspect(update, kinds)
   extend(key, update.life)
 end
 
--- Enters a record in the list of a contact, unless too many are there. Claims give way to newer ones instead.
+-- Enters a record in the list of a contact, unless too many are there.
 local function list(record, name, contact, update)
-  local key = KEYS[contact]
-  if not update.claim and redis.call('ZCARD', key) >= ids_of_a_contact and not redis.call('ZSCORE', key, name) then
-    return false
-  end
-  redis.call('ZADD', key, math.floor(update.now / 1000), name)
-  if update.claim then redis.call('ZREMRANGEBYRANK', key, 0, -1 - most_claims) end
-  extend(key, update.life)
-  if contact ~= update.user then record.listed = add(record.listed or {}, digest_of(key)) end
+  if not enter(contact, name, math.floor(update.now / 1000), update.life, update.claim) then return false end
+  if contact ~= update.user then record.listed = add(record.listed or {}, digest_of(KEYS[contact])) end
   return true
 end
 
 local function count_person(update, name)
-  redis.call('PFADD', KEYS[update.people], name)
-  redis.call('EXPIRE', KEYS[update.people], 2 * update.life)
+  if redis.call('PFADD', KEYS[update.people], name) == 1 then
+    redis.call('EXPIRE', KEYS[update.people], 2 * update.life)
+  end
 end
 
 -- The newest value of each fact counts, in whatever order the events arrive.
@@ -270,7 +258,7 @@ local function upsert(update)
     if #(record.listed or {}) > contacts_of_an_id then record.facts = {} end
     record.seen = update.now
     write(index, record, update.life)
-    extend(KEYS[places[name]], update.life)
+    if places[name] ~= index then extend(KEYS[places[name]], update.life) end
     count_person(update, holder)
   end
   return verdict
@@ -306,8 +294,8 @@ local function touch(update)
     if record then
       record.seen = update.now
       write(index, record, update.life)
-      extend(KEYS[places[name]], update.life)
-      for _, contact in pairs(update.contacts) do extend(KEYS[contact], update.life) end
+      if places[name] ~= index then extend(KEYS[places[name]], update.life) end
+      for _, contact in pairs(update.contacts) do keep_list(contact, math.floor(update.now / 1000), update.life) end
       count_person(update, name_at(index))
     end
   end
