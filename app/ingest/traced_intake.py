@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 import orjson
-import structlog
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from app.delivery.journal.journal import with_trace
 from app.delivery.outbox_event import OutboxEvent
@@ -69,8 +69,11 @@ class TracedIntake(Intake):
             return super()._arrival(reading, batch, session, number)
         trace.begin_event()
         trace_id = trace.context.trace_id
-        with structlog.contextvars.bound_contextvars(trace_id=trace_id):
+        bound = bind_contextvars(trace_id=trace_id)
+        try:
             arrival = super()._arrival(reading, batch, session, number)
+        finally:
+            reset_contextvars(**bound)
         return changed(arrival, trace=trace.context, record=with_trace(arrival.record, trace_id))
 
     def _decided(

@@ -5,11 +5,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import pytest
+
 from app.traces.context import TraceContext
 from app.traces.exporting import AT_ONCE, SpanQueue, SpanResult
 from app.traces.otlp import OtlpExporter
 from app.traces.spans import Attributes, Kind, Span, Template
-from tests.traces.collector import running_collector
+from tests.traces.collector import Mood, running_collector
 from tests.waiting import patient
 
 SPAN = Span(Template("a", Kind.SERVER, {}), TraceContext("1" * 32, "2" * 16), 1, 2)
@@ -75,8 +77,9 @@ def test_a_batch_leaves_when_it_is_full_and_holds_no_more() -> None:
     assert counted == {SpanResult.EXPORTED: AT_ONCE + 1}
 
 
-def test_what_the_collector_refuses_is_counted() -> None:
-    with running_collector("refuses") as collector:
+@pytest.mark.parametrize("mood", ["refuses", "closes"])
+def test_what_the_collector_does_not_take_is_counted(mood: Mood) -> None:
+    with running_collector(mood) as collector:
         counted: Counter[str] = Counter()
         exporter = OtlpExporter(f"{collector.url}/v1/traces", {}, service="gateway", version="1")
         queue = SpanQueue(exporter, lambda result, spans: counted.update({result: spans}))
@@ -85,6 +88,12 @@ def test_what_the_collector_refuses_is_counted() -> None:
         queue.stop(patient(5))
         assert collector.asked > 0
     assert counted == {SpanResult.FAILED: 1}
+
+
+def test_what_reaches_no_collector_is_not_exported() -> None:
+    with running_collector() as collector:
+        exporter = OtlpExporter(f"{collector.url}/v1/traces", {}, service="gateway", version="1")
+    assert not exporter.export([SPAN])  # whose port is closed now
 
 
 def test_a_collector_gets_the_spans_with_the_service_and_the_headers() -> None:
