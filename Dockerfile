@@ -18,7 +18,7 @@ COPY openapi/attentive.yaml openapi/
 RUN pip install --quiet --no-index --find-links /wheels hatchling \
  && pip wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir /wheels . \
  && python -m venv --without-pip /usr/local/gateway \
- && pip --python /usr/local/gateway/bin/python install --quiet --no-index --find-links /wheels 'attentive-gateway[otel,rows]'
+ && pip --python /usr/local/gateway/bin/python install --quiet --no-index --find-links /wheels 'attentive-gateway[otel,rows,postgresql,mysql]'
 
 FROM python:3.13-slim
 # The valkey-server of `run` is in a wheel, so no package of the distribution is added.

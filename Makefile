@@ -149,8 +149,8 @@ release: $(DEV_READY) ## commit and tag a version: VERSION=0.2.0, and ARGS=--dry
 	@$(BIN)/python .ci/release.py $(VERSION) $(ARGS)
 
 lock: ## renew the lock files from pyproject.toml (needs uv)
-	@uv pip compile pyproject.toml --extra otel --extra rows --group build --universal --python-version 3.11 \
-	  --generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements.lock
+	@uv pip compile pyproject.toml --extra otel --extra rows --extra mysql --extra postgresql --group build --universal \
+	  --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements.lock
 	@uv pip compile pyproject.toml --extra otel --extra rows --extra mysql --extra postgresql --extra s3 --group dev \
 	  --constraint requirements.lock --universal \
 	  --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements-dev.lock
