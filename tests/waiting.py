@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from collections import deque
@@ -16,6 +17,11 @@ _CHECK_S: Final = 0.005
 def patient(limit_s: float) -> float:
     """How many seconds a time limit of `limit_s` is here."""
     return limit_s * PATIENCE
+
+
+def hear_interrupts() -> None:
+    """What runs in a shell's background is deaf to Ctrl-C, and so are its children: tests may run there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Standstill(threading.Thread):

@@ -10,8 +10,9 @@ from typing import Any, Final
 from app.attentive.answers import Reply, Unreachable
 from app.attentive.client import AttentiveClient, Timeouts
 from app.attentive.endpoints import CUSTOM_EVENT
+from tests.waiting import patient
 
-IMPATIENT: Final = Timeouts(connect_s=1.0, read_s=0.2, total_s=0.5)
+IMPATIENT: Final = Timeouts(connect_s=patient(1.0), read_s=patient(0.1), total_s=patient(0.3))
 BODY: Final = b'{"type":"x"}'
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

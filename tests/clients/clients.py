@@ -15,6 +15,7 @@ from typing import Any, Final
 from app.subprocesses import stop_child
 from tests.clients.proxy import Proxy
 from tests.stack import Stack
+from tests.waiting import patient
 
 HERE: Final = Path(__file__).parent
 PYTHON: Final = HERE / ".venv" / "bin" / "python"
@@ -149,7 +150,7 @@ class Visit:
         if process.stdin is not None:
             process.stdin.close()
         try:
-            return process.wait(10)
+            return process.wait(patient(10))
         except subprocess.TimeoutExpired:
             return stop_child(process)
 

@@ -83,6 +83,16 @@ async def page_with(browser: httpx.AsyncClient, path: str, shown: Callable[[str]
     return page
 
 
+async def ended(console: Opened, sync: str) -> None:
+    """Return when this console's run has ended, published where it stands, and given the lease back.
+
+    The page shows how a run ended before that.
+    """
+    async with asyncio.timeout(patient(20)):
+        while console.parts.sync_runs.has(sync):  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.01)
+
+
 def customer(number: int, points: Any = 5) -> dict[str, Any]:
     return {"id": f"c-{number}", "email": f"p{number}@shop.example", "points": points}
 
@@ -122,8 +132,9 @@ async def test_a_source_that_cannot_be_read_is_explained(console: Opened) -> Non
     answer = await browser.post("/syncs/points/plan")
     assert answer.status_code == 409
     assert "There is no file" in answer.text
-    after = await browser.post("/syncs/points/run", follow_redirects=True)
-    assert "Nothing was sent. There is no file" in after.text
+    await browser.post("/syncs/points/run")
+    await ended(console, "points")
+    assert "Nothing was sent. There is no file" in (await browser.get("/syncs/points")).text
     assert "failed" in (await browser.get("/syncs")).text
 
 
@@ -175,9 +186,11 @@ async def test_a_run_that_would_remove_many_waits_until_an_admin_approves_its_pl
         table.write(customer(number) for number in range(8))
         await operator.post("/syncs/gold/run")
         await page_with(operator, "/syncs/gold", lambda text: ">done<" in text)
+        await ended(console, "gold")
         table.write([customer(1)])
         await operator.post("/syncs/gold/run")
         page = await page_with(operator, "/syncs/gold", lambda text: "waits for approval" in text)
+        await ended(console, "gold")
         for shown in ("would remove 7 people of 8", "p***@shop.example", "An admin of acme approves it"):
             assert shown in page
         assert "Carry out exactly this plan" not in page
@@ -197,6 +210,7 @@ async def test_where_the_state_is_elsewhere_the_page_shows_what_was_published(
     table.write([customer(1, "many")])
     await (await console.user("otto")).post("/syncs/points/run")
     await page_with(await console.user("vera"), "/syncs/points", lambda text: "done, some rejected" in text)
+    await ended(console, "points")
     other = tmp_path / "other"
     other.mkdir()
     async with with_syncs(other, url, table) as elsewhere:
@@ -217,6 +231,7 @@ async def test_another_process_that_runs_the_sync_is_no_error(console: Opened, r
     browser = await console.user("otto")
     assert "Another process runs it" in (await browser.get("/syncs/points")).text
     await browser.post("/syncs/points/run")
+    await ended(console, "points")
     await redis.delete(DestinationKeys("acme").sync_lease("points"))
     assert "is running in another process" in (await browser.get("/syncs/points")).text
     assert await redis.hexists(ConsoleKeys.sync_problems, "points")  # type: ignore[misc]

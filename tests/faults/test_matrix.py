@@ -60,13 +60,15 @@ class Tracker(threading.Thread):
         self.answers: Counter[int | str] = Counter()
         self._url = f"http://127.0.0.1:{stack.gateway_port}/v1/batch"
         self._stopping, self._paused = threading.Event(), threading.Event()
+        self._sending = threading.Lock()
 
     def run(self) -> None:
         with local_client(auth=(WRITE_KEY, ""), timeout=patient(10)) as http:
             while not self._stopping.is_set():
                 started = time.monotonic()
-                if not self._paused.is_set():
-                    self._send(http)
+                with self._sending:
+                    if not self._paused.is_set():
+                        self._send(http)
                 time.sleep(max(0.0, started + _BATCH / EVENTS_PER_S - time.monotonic()))
 
     def _send(self, http: httpx.Client) -> None:
@@ -86,8 +88,10 @@ class Tracker(threading.Thread):
             time.sleep(0.05)
 
     def pause(self) -> None:
-        """Send nothing new until `resume`."""
+        """Send nothing until `resume`: the last batch has been acknowledged."""
         self._paused.set()
+        with self._sending:
+            pass
 
     def resume(self) -> None:
         """Go on."""

@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.ports import free_port
 from tests.waiting import patient
 
 
@@ -15,7 +16,7 @@ class Wire:
 
     def __init__(self, target_port: int) -> None:
         self.delay_s = 0.0
-        self.port = 0
+        self.port = free_port()  # one that stays free while nothing listens on it
         self._target_port = target_port
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
@@ -38,7 +39,6 @@ class Wire:
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _cut(self) -> None:
         for connection in self._connections:

@@ -12,7 +12,7 @@ import pytest
 
 from app.embedded import RedisBinary
 from tests.stack import Stack, message_id, stack, wait_until
-from tests.waiting import patient
+from tests.waiting import hear_interrupts, patient
 
 pytestmark = pytest.mark.timeout(180)  # each command is a process of its own
 CUSTOM, PURCHASE = "/v1/events/custom", "/v1/events/ecommerce/purchase"
@@ -136,7 +136,9 @@ def test_a_replay_lets_what_comes_in_go_first(gateway: Stack) -> None:
 def test_a_paced_replay_can_be_stopped_and_goes_on_where_it_was(gateway: Stack) -> None:
     ids = bury(gateway, 60)
     command = gateway.command("dead-letters", "replay", "--reason", "http_400", "--rate", "4", "--yes")
-    replay = subprocess.Popen(command, env=gateway.environment, stdout=subprocess.PIPE, text=True)
+    replay = subprocess.Popen(
+        command, env=gateway.environment, stdout=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
+    )
     wait_until(lambda: arrived(gateway, ids).total() > 1, "some are sent, with a quarter of a minute to go")
     replay.send_signal(signal.SIGINT)
     said, _ = replay.communicate(timeout=patient(30))

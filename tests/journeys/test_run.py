@@ -20,15 +20,10 @@ from app.sandbox.keys import DEFAULT_KEY
 from tests.local import HTTP, local_client
 from tests.ports import free_port
 from tests.stack import message_id, wait_until
-from tests.waiting import patient
+from tests.waiting import hear_interrupts, patient
 
 COMMAND = [sys.executable, "-m", "app.cli", "run"]
 ROOT = Path(__file__).parent.parent.parent
-
-
-def hear_interrupts() -> None:
-    """What runs in a shell's background is deaf to Ctrl-C, and so are its children: tests may run there."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Run:

@@ -14,8 +14,9 @@ import pytest
 from app.sandbox import RunningSandbox, running_sandbox
 from app.sandbox.__main__ import main
 from tests.local import HTTP, local_client
+from tests.ports import free_port
 from tests.sandbox.calls import CUSTOM, body_for
-from tests.waiting import patient, wait_until
+from tests.waiting import hear_interrupts, patient, wait_until
 
 HEADERS = {"authorization": "Bearer sandbox-token"}
 
@@ -93,10 +94,9 @@ def test_a_stopping_server_hangs_up_on_hanging_calls() -> None:
 
 
 def test_a_sandbox_that_went_away_comes_back_with_all_it_knew() -> None:
-    with running_sandbox() as first:
+    port = free_port()
+    with running_sandbox(port=port) as first:
         assert HTTP.post(first.url + CUSTOM, json=body_for(CUSTOM), headers=HEADERS).status_code == 200
-    port = httpx.URL(first.url).port
-    assert port is not None
     with pytest.raises(httpx.ConnectError):
         HTTP.get(first.url)
     with running_sandbox(port=port, sandbox=first.sandbox) as second:
@@ -109,7 +109,9 @@ def test_a_sandbox_that_went_away_comes_back_with_all_it_knew() -> None:
 @contextmanager
 def sandbox_process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     command = [sys.executable, "-m", "app.sandbox", "--port", "0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
+    ) as process:
         assert process.stdout is not None
         url = next(word for word in process.stdout.readline().split() if word.startswith("http")).rstrip(",")
         try:

@@ -15,6 +15,7 @@ from app.config.bad_settings import BadSettings
 from app.store.connection import Dedicated, explain, open_redis, why_unavailable
 from app.wiring.durability import warn_unless_durable
 from tests.certificates import needs_openssl, self_signed
+from tests.waiting import patient
 
 Logged = list[MutableMapping[str, Any]]
 
@@ -115,7 +116,7 @@ def test_a_connection_whose_transport_is_gone_is_replaced(url: str, loop: Any) -
         dedicated = Dedicated(redis)
         answers = []
         for _ in range(3):
-            answers.append(await asyncio.wait_for(dedicated.ask([("ECHO", "here")], lambda: None), 10))
+            answers.append(await asyncio.wait_for(dedicated.ask([("ECHO", "here")], lambda: None), patient(10)))
             dedicated._connection._writer.transport.abort()  # type: ignore[union-attr]
             await asyncio.sleep(0)
         await redis.aclose(close_connection_pool=True)

@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 
 from app.store.group_commit import GroupCommit
+from tests.waiting import patient
 
 
 class Disk:
@@ -171,7 +172,7 @@ async def test_flush_waits_for_everything_that_waits() -> None:
 
 
 async def test_flush_of_nothing_returns_at_once() -> None:
-    await asyncio.wait_for(GroupCommit(Disk()).flush(), 1)
+    await asyncio.wait_for(GroupCommit(Disk()).flush(), patient(1))
 
 
 async def test_those_who_wait_are_told_when_the_writer_is_stopped() -> None:
@@ -186,7 +187,7 @@ async def test_those_who_wait_are_told_when_the_writer_is_stopped() -> None:
     writer.cancel()
     for waiting in (being_written, next_group):
         with pytest.raises(ConnectionError):
-            await asyncio.wait_for(waiting, 1)
+            await asyncio.wait_for(waiting, patient(1))
     assert commit.waiting == 0
 
 

@@ -28,6 +28,7 @@ from app.delivery.unknown import WhenUnknown
 from app.metrics import DeliveryMetrics
 from app.store.connection import open_redis
 from tests.builders import delivery
+from tests.waiting import patient
 from workers.context import Accounts, WorkerContext
 from workers.drain import _settle, drain
 
@@ -121,7 +122,7 @@ async def work(redis: ArqRedis, client: ArqRedis, attentive: Attentive) -> None:
     task = asyncio.create_task(drain({"context": worker}, ACCOUNT, LANE.endpoint))
     while not task.done() and await waiting(redis):  # noqa: ASYNC110 - no event tells of either
         await asyncio.sleep(0.002)
-    await worker.finish(timedelta(seconds=5))
+    await worker.finish(timedelta(seconds=patient(5)))
     await asyncio.wait({task})
     if (failure := task.exception()) is not None and not isinstance(failure, Died):
         raise failure

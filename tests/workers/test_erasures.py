@@ -46,6 +46,7 @@ TRACES: Final = (b"ada@example.com", b"4155550132", b"customer-1042")
 BOTH: Final = ErasureRules(unsubscribe=True, request=True)
 KEYS: Final = DestinationKeys(ACME)
 DAY_S: Final = 86_400
+LEASE: Final = timedelta(hours=1)  # of lanes: it ends when a test ends it
 
 
 @dataclass
@@ -189,7 +190,7 @@ class Place:
         return int(await cast(Any, self.redis).xlen(key))
 
     def lane(self, endpoint: str) -> LaneConsumer:
-        return LaneConsumer(self.redis, Lane(ACME, endpoint), Pace(1000.0), journal_entries=1000)
+        return LaneConsumer(self.redis, Lane(ACME, endpoint), Pace(1000.0), journal_entries=1000, lease=LEASE)
 
 
 @pytest.fixture
@@ -567,7 +568,7 @@ async def test_a_worker_may_die_at_any_command(redis: Redis, url: str, after: bo
 
 
 async def test_two_workers_are_not_at_it_at_once(place: Place) -> None:
-    await place.redis.set(KEYS.erasures_lock, "somebody", px=5000)
+    await place.redis.set(KEYS.erasures_lock, "somebody")
     erasure = await place.ask()
     await place.work()
     found = await find(place.redis, ACME, erasure)
