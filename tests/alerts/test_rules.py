@@ -10,12 +10,14 @@ import yaml
 from redis.asyncio import Redis
 
 from app.alerts.evaluation import evaluate
+from app.alerts.messages import Sender, digest_of, message_of
 from app.alerts.observe import OBSERVERS, Watched, observe
 from app.alerts.plan import AlertPlan
 from app.alerts.prometheus import rules_file, selected
 from app.alerts.register import Register, Side
 from app.alerts.reports import ProcessReport, RequestReport, read_processes
 from app.alerts.rules import RULES, AlertId, Evaluator, span
+from app.alerts.state import Kind, Level, Notice
 from app.attentive.endpoints import ENDPOINTS
 from app.counted import DeadLettered, Evicted, JournalTrim, Merge, MissedJourney
 from app.delivery.delivery import to_ms
@@ -338,6 +340,34 @@ async def test_a_lane_that_is_stopped_for_a_moment_is_not_held(redis: Redis) -> 
     world = World(redis)
     await _stop(world)
     assert {alert.rule for alert in await world.look()} == {"attentive_away"}
+
+
+async def test_no_message_has_what_a_person_or_a_tracker_wrote(redis: Redis) -> None:
+    world, person = World(redis), "ada.lovelace@shop.example"
+    await world.look()
+    await world.redis.set(PURCHASE.keys.hold, f"HTTP 403: {person}")
+    await world.redis.hset(KEYS.event_keys, mapping={f"Quiz of {person}": 170})
+    await world.redis.hset(KEYS.attributes, mapping={f"{person}{number}": "string" for number in range(95)})
+    await world.redis.hset(KEYS.account, mapping={"app": f"app of {person}", "found_app": person})
+    await world.redis.zadd(KEYS.suspicious, {person: 11})
+    await world.redis.xadd(KEYS.dead, {b"s": "shop", b"d": delivery(message_id=person, event=person.encode()).packed()})
+    await world.redis.xadd(KEYS.review, {b"s": "shop", b"d": delivery(message_id=person).packed()})
+    await world.call(Lane("acme", "identity"), timedelta(minutes=16))
+    await ask(world.redis, "acme", Request.new(Subject(emails=frozenset({person})), reference=person))
+    for _ in range(11):
+        await AuditLog(world.redis).add(person, "sign-in failed", way=person)
+    open_now = await world.look() | await world.look(2 * HOUR)
+    told = [
+        message_of(alert, 1.0, Notice("team", kind, level, flapping=True), world.now, Sender("acme production"))
+        for alert in open_now
+        for kind in Kind
+        for level in (Level.WARNING, Level.CRITICAL)
+    ]
+    texts = [message.to_json().decode() for message in (*told, digest_of(told))]
+    assert {"held", "event_keys_many", "attributes_many", "app_changed", "dead_letters_grow", "unknown_outcomes"} < {
+        alert.rule for alert in open_now
+    }
+    assert [text for text in texts if "ada" in text or "lovelace" in text or "@" in text] == []
 
 
 async def test_a_source_that_is_new_or_small_is_never_silent(redis: Redis) -> None:
