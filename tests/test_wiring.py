@@ -125,9 +125,10 @@ class TestWriteKeys:
 
     def test_of_one_source_share_its_rate(self, settings: Describe) -> None:
         keys = [{"key": "wk_1"}, {"key": "wk_2"}]
-        found = senders(
-            settings(app={"write_keys": keys, "events_per_second": 5}, web={"write_key": "wk_3", "trust": "server"})
+        described = settings(
+            app={"write_keys": keys, "events_per_second": 5}, web={"write_key": "wk_3", "trust": "server"}
         )
+        found = all_senders(described.topology(), lambda _source, rate: RateLimit(rate, clock=lambda: 0.0))
         limit = found["wk_1"].limit
         assert limit is not None
         assert found["wk_2"].limit is limit

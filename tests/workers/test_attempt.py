@@ -41,13 +41,13 @@ class Attentive:
 
 
 def call_about_jane(endpoint: str, **changes: Any) -> Delivery:
-    """A call that came in now and is to be sent within an hour."""
+    """A call that came in when the tests began, and is to be sent within a day."""
     fields: Raw = {
         "endpoint": endpoint,
         "body": b'{"user":{"email":"jane@example.com"}}',
         "event": b"{}",
         "received_at": NOW,
-        "deadline": NOW + timedelta(hours=1),
+        "deadline": NOW + timedelta(days=1),
     }
     return delivery(**(fields | changes))
 
