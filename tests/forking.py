@@ -2,6 +2,8 @@
 
 A process is real, with a session, signals and an end of its own; what it does not do again is to import. That a start
 from nothing works as well is tested where a command is started by its name (tests/journeys/test_run.py).
+
+A process that is forked here and starts others of ours may have them forked as well: ForkServer.forked().
 """
 
 import atexit
@@ -16,11 +18,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 _COLUMNS: Final = "200"  # rich reads it when it is imported
 _READ_BYTES: Final = 65_536
@@ -30,7 +32,7 @@ _CHECK_S: Final = 0.05
 class ForkedProcess(subprocess.Popen[bytes]):
     """Used as any other of `subprocess`, but for its streams: it reads nothing, and writes to a file."""
 
-    def __init__(self, server: "_Server", pid: int) -> None:
+    def __init__(self, server: "ForkServer", pid: int) -> None:
         """`server` is its parent, and tells how it ends."""
         self.args, self.pid, self._server = (), pid, server
         self.stdin = self.stdout = self.stderr = None
@@ -57,7 +59,7 @@ def start_forked(
 ) -> ForkedProcess:
     """Start `entry`, a "module:function", with these arguments. Its output goes to the end of `log`, or nowhere."""
     output = log or Path(os.devnull)
-    return _start(entry, arguments, environment, out=output, err=output)
+    return _shared().start(entry, arguments, environment, out=output, err=output)
 
 
 def run_forked(
@@ -66,7 +68,7 @@ def run_forked(
     """Run `entry` to its end, as subprocess.run does."""
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        process = _start(entry, arguments, environment, out=out, err=err)
+        process = _shared().start(entry, arguments, environment, out=out, err=err)
         try:
             status = process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -75,35 +77,57 @@ def run_forked(
         return subprocess.CompletedProcess([entry, *arguments], status, out.read_text(), err.read_text())
 
 
-def _start(
-    entry: str, arguments: Sequence[str], environment: Mapping[str, str], *, out: Path, err: Path
-) -> ForkedProcess:
-    request = {"entry": entry, "arguments": list(arguments), "environment": dict(environment)}
-    server = _server()
-    return ForkedProcess(server, server.fork({**request, "out": str(out), "err": str(err)}))
-
-
-class _Server:
+class ForkServer:
     """The test's end: requests go out, and what became of processes comes in, one line of JSON for each."""
 
-    def __init__(self) -> None:
-        self._channel, theirs = socket.socketpair()
+    def __init__(self, channel: socket.socket, wait: Callable[[], object]) -> None:
+        """`channel` leads to the server; `wait` returns when that has ended."""
+        self._channel, self._wait = channel, wait
         self._lock = threading.RLock()
         self._rest = b""
         self._started: list[int] = []
         self._statuses: dict[int, int] = {}
+        atexit.register(self._close)
+
+    @classmethod
+    def new(cls) -> Self:
+        """One that starts from nothing, and imports everything."""
+        ours, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "tests.forking", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 cwd=Path(__file__).parents[1],
                 env={**os.environ, "COLUMNS": _COLUMNS},
                 start_new_session=True,
             )
-        atexit.register(self._close)
+        return cls(ours, process.wait)
 
-    def fork(self, request: dict[str, Any]) -> int:
-        """The process id."""
+    @classmethod
+    def forked(cls) -> Self:
+        """One that is forked from this process, which must have a single thread. It ends with this process."""
+        ours, theirs = socket.socketpair()
+        if not (pid := os.fork()):
+            ours.close()
+            os.setsid()  # a signal for the group of this process is none for the server
+            _fork_and_become(theirs)
+            os._exit(0)
+        theirs.close()
+        return cls(ours, lambda: os.waitpid(pid, 0))
+
+    def start(
+        self, entry: str, arguments: Sequence[str], environment: Mapping[str, str], *, out: Path, err: Path
+    ) -> ForkedProcess:
+        """Start `entry`, a "module:function", with these arguments, in the folder and with the umask of this process.
+
+        Its output goes to the end of `out` and `err`.
+        """
+        umask = os.umask(0o077)
+        os.umask(umask)
+        request = {"entry": entry, "arguments": list(arguments), "environment": dict(environment), "umask": umask}
+        return ForkedProcess(self, self._fork({**request, "out": str(out), "err": str(err)}))
+
+    def _fork(self, request: dict[str, Any]) -> int:
         with self._lock:
             self._channel.sendall(json.dumps({**request, "folder": str(Path.cwd())}).encode() + b"\n")
             while not self._started:
@@ -123,7 +147,7 @@ class _Server:
                 return
             received = self._channel.recv(_READ_BYTES)
             if not received:
-                raise RuntimeError(f"the server of processes has ended with {self._process.wait()}")
+                raise RuntimeError(f"the server of processes has ended with {self._wait()}")
             *lines, self._rest = (self._rest + received).split(b"\n")
             for pid, status in map(json.loads, lines):
                 if status is None:
@@ -133,12 +157,18 @@ class _Server:
 
     def _close(self) -> None:
         self._channel.close()
-        self._process.wait()
+        self._wait()
 
 
 @cache
-def _server() -> _Server:
-    return _Server()
+def _shared() -> ForkServer:
+    return ForkServer.new()
+
+
+def _fork_and_become(channel: socket.socket) -> None:
+    """Serve. In a child, run what was requested, and raise SystemExit; otherwise return at the end."""
+    if (request := _serve(channel)) is not None:
+        _become(request)
 
 
 def _serve(channel: socket.socket) -> dict[str, Any] | None:
@@ -192,6 +222,7 @@ def _ended(running: set[int]) -> list[tuple[int, int]]:
 def _become(request: dict[str, Any]) -> None:
     """Run what was requested, as if this process had been started for it."""
     os.setsid()
+    os.umask(request["umask"])
     for descriptor, name in enumerate((os.devnull, request["out"], request["err"])):
         _redirect(name, descriptor)
     os.environ.clear()
@@ -204,7 +235,7 @@ def _become(request: dict[str, Any]) -> None:
 
 
 def _redirect(name: str, descriptor: int) -> None:
-    opened = os.open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    opened = os.open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
     os.dup2(opened, descriptor)
     os.close(opened)
 
@@ -223,8 +254,7 @@ def _import_everything() -> None:
 def _main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     _import_everything()
-    if (request := _serve(channel)) is not None:
-        _become(request)
+    _fork_and_become(channel)
 
 
 if __name__ == "__main__":

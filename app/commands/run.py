@@ -82,6 +82,8 @@ def run(
     """
     os.umask(0o077)  # what is stored and logged is for its owner alone
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if samples is not None and not samples.exists():
+        fail(f"There is no file {samples}.")
     if config is not None:
         os.environ["GATEWAY_CONFIG"] = str(config)
     try:

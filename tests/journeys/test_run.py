@@ -17,32 +17,30 @@ import pytest
 from app.commands.run import Ports
 from app.sandbox import running_sandbox
 from app.sandbox.keys import DEFAULT_KEY
+from tests.forking import run_forked, start_forked
 from tests.local import HTTP, local_client
 from tests.ports import free_port
-from tests.stack import message_id, wait_until
+from tests.stack import COMMAND, message_id, wait_until
 from tests.waiting import hear_interrupts, patient
 
-COMMAND = [sys.executable, "-m", "app.cli", "run"]
+FROM_NOTHING = [sys.executable, "-m", "app.cli", "run"]
+FORKING_RUN = "tests.journeys.forking_run:main"
 ROOT = Path(__file__).parent.parent.parent
 
 
 class Run:
-    """One `run` in a folder of its own."""
+    """One `run` in a folder of its own. Its processes are forked: see tests/forking.py."""
 
     def __init__(self, folder: Path, *arguments: str, **variables: str) -> None:
         self.port = free_port()
         self.output = folder / "output.txt"
+        self.output.write_text("")
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("GATEWAY_", "ATTENTIVE_"))}
         self.environment = {**clean, "COLUMNS": "120", **self._ports(), **variables}
-        with self.output.open("w") as output:
-            self.process = subprocess.Popen(
-                [*COMMAND, "--data", str(folder / "data"), "--port", str(self.port), *arguments],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=self.environment,
-                cwd=ROOT,
-                preexec_fn=hear_interrupts,
-            )
+        self.process = self._start("--data", str(folder / "data"), "--port", str(self.port), *arguments)
+
+    def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        return start_forked(FORKING_RUN, ("run", *arguments), environment=self.environment, log=self.output)
 
     @staticmethod
     def _ports() -> dict[str, str]:
@@ -71,6 +69,21 @@ class Run:
     def post(self, path: str, event: Mapping[str, object]) -> httpx.Response:
         url = f"http://127.0.0.1:{self.port}{path}"
         return HTTP.post(url, json=event, auth=("dev", ""), timeout=patient(10))
+
+
+class RunFromNothing(Run):
+    """As a newcomer's shell starts it."""
+
+    def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        with self.output.open("w") as output:
+            return subprocess.Popen(
+                [*FROM_NOTHING, *arguments],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+                cwd=ROOT,
+                preexec_fn=hear_interrupts,
+            )
 
 
 def calls_of(sandbox: str, event: Mapping[str, object]) -> list[dict[str, Any]]:
@@ -113,7 +126,7 @@ ROWS = {
 
 @pytest.mark.timeout(120)
 def test_it_shows_every_catalogue_row_delivered_and_stops_cleanly(tmp_path: Path) -> None:
-    with Run(tmp_path) as run:
+    with RunFromNothing(tmp_path) as run:
         table = run.text()
         row = re.compile(r"^ ?(\S.{5,28}?)  +forward +(\S+) +20\d delivered", re.MULTILINE)
         rows = {match[1].strip(): match[2] for match in row.finditer(table)}
@@ -248,33 +261,30 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path, url
 
 
 @pytest.mark.timeout(120)
-def test_in_another_terminal_the_sandboxs_token_can_be_tested_and_a_real_one_is_not_told(tmp_path: Path) -> None:
-    def test_tokens(run: Run) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "app.cli", "destinations", "test"]
-        environment = run.environment | {"PYTHONPATH": str(ROOT)}
+def test_in_another_terminal_the_sandboxs_token_can_be_tested_and_a_real_one_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(run: Run, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+        environment = run.environment | variables
         for secret in ("ATTENTIVE_API_TOKEN", "ATTENTIVE_BASE_URL"):
             environment.pop(secret, None)
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        return run_forked(COMMAND, ("destinations", *arguments), environment=environment, timeout=patient(60))
 
+    monkeypatch.chdir(tmp_path)
     with Run(tmp_path, "--no-console", "--no-samples") as run:
-        answer = test_tokens(run)
+        answer = told(run, "test")
         assert answer.stdout.startswith("attentive: works, the token belongs to sandbox-company"), answer.stderr
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
-        listed = subprocess.run(
-            [sys.executable, "-m", "app.cli", "destinations", "list"],
-            cwd=elsewhere,
-            env=run.environment | {"PYTHONPATH": str(ROOT), "GATEWAY_DATA": str(tmp_path / "data")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        with monkeypatch.context() as there:
+            there.chdir(elsewhere)
+            listed = told(run, "list", GATEWAY_DATA=str(tmp_path / "data"))
         assert "attentive" in listed.stdout, listed.stderr
         assert run.interrupt() == 0
     nobody = f"http://127.0.0.1:{free_port()}"
     with Run(tmp_path, "--no-console", ATTENTIVE_API_TOKEN="real-token", ATTENTIVE_BASE_URL=nobody) as run:
         assert "real-token" not in (tmp_path / "data" / "running.json").read_text()
-        assert "Set ATTENTIVE_API_TOKEN here too" in test_tokens(run).stderr
+        assert "Set ATTENTIVE_API_TOKEN here too" in told(run, "test").stderr
         assert run.interrupt() == 0
 
 
@@ -306,7 +316,9 @@ def test_two_runs_that_start_at_once_choose_other_ports() -> None:
 
 
 def test_an_address_that_is_not_ours_is_said_in_one_line(tmp_path: Path) -> None:
-    answer = subprocess.run([*COMMAND, "--data", str(tmp_path), "--host", "192.0.2.1"], capture_output=True, text=True)
+    answer = subprocess.run(
+        [*FROM_NOTHING, "--data", str(tmp_path), "--host", "192.0.2.1"], capture_output=True, text=True
+    )
     assert answer.returncode == 1
     (line,) = answer.stderr.splitlines()
     assert line.startswith("attentive-gateway: Cannot listen on 192.0.2.1:8080: ")
