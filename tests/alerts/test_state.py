@@ -141,6 +141,23 @@ class TestWhoIsTold:
         assert watch.kinds == [Kind.TRIGGER]
 
 
+@pytest.mark.parametrize(
+    ("channel", "rule", "destination", "concerned"),
+    [
+        pytest.param(Channel("c"), "held", "acme", True, id="it gets everything"),
+        pytest.param(Channel("c", destinations=frozenset({"acme"})), "held", "acme", True, id="its destination"),
+        pytest.param(Channel("c", destinations=frozenset({"acme"})), "held", "other", False, id="another destination"),
+        pytest.param(Channel("c", destinations=frozenset({"acme"})), "redis_memory", None, True, id="of none"),
+        pytest.param(Channel("c", rules=frozenset({"held"})), "held", "acme", True, id="its rule"),
+        pytest.param(Channel("c", rules=frozenset({"held"})), "redis_memory", None, False, id="another rule"),
+    ],
+)
+def test_a_channel_gets_the_alerts_of_its_destinations_and_rules(
+    channel: Channel, rule: str, destination: str | None, concerned: bool
+) -> None:
+    assert channel.concerns(rule, destination) is concerned
+
+
 class TestQuietHours:
     NIGHT: Final = QuietHours(time(22), time(7), ZoneInfo("America/New_York"))
 
