@@ -10,8 +10,9 @@ from fakeredis import FakeAsyncRedis
 from app.config.topology import Topology
 from app.delivery.row_outcomes import follow, read_outcomes
 from app.operations.operator import Operator
-from app.rows.remote import RemoteState, StateFailed, copied
+from app.rows.remote import RemoteState, copied
 from app.rows.state import State
+from app.rows.state_failed import StateFailed
 from app.rows.storing import StateStore
 from app.rows.subject import place_of, subject_of
 from app.rows.syncs import overview, standing_of

@@ -76,8 +76,8 @@ def test_the_steps_of_the_build_need_nothing_but_the_lock(interpreter: Path, tmp
     alone = "from app.commands.samples import SAMPLES; print(SAMPLES.exists())"
     found = subprocess.run([home / "bin" / "python", "-c", alone], cwd=tmp_path, capture_output=True, text=True)
     assert found.stdout == "True\n", found.stderr
-    sources = "import duckdb, psycopg, pymysql, python_calamine, sqlalchemy"  # that docs/rows.md promises
-    subprocess.run([home / "bin" / "python", "-c", sources], cwd=tmp_path, check=True)
+    drivers = "import duckdb, psycopg, pymysql, python_calamine, sqlalchemy"  # that docs/rows.md promises
+    subprocess.run([home / "bin" / "python", "-c", drivers], cwd=tmp_path, check=True)
     # docs/rows.md adds further packages by this pip.
     subprocess.run([home / "bin" / "python", "-m", "ensurepip"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
 
