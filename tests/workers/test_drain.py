@@ -150,7 +150,11 @@ async def run(
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("done_first", [False, True], ids=["before", "after"])
-async def test_a_drain_may_die_around_any_of_its_steps(url: str, redis: ArqRedis, done_first: bool) -> None:
+async def test_a_drain_may_die_around_any_of_its_steps(
+    url: str, redis: ArqRedis, done_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each drain ends in this wait, which no stop interrupts.
+    monkeypatch.setattr("workers.drain._BLOCK", timedelta(milliseconds=100))
     _, undisturbed = await run(url, redis, dies_at=None)
     assert undisturbed.steps > 10
     for step in range(1, undisturbed.steps + 1):
