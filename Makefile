@@ -116,7 +116,7 @@ bench-memory: $(DEV_READY) ## measure the memory of each item in Redis, and Redi
 bench-alerts: $(DEV_READY) ## run a hundred incidents while workers are killed and channels fail (4 minutes)
 	@$(BIN)/python -m benchmarks.alerts $(ARGS)
 
-bench-syncs: $(DEV_READY) ## measure how fast a sync reads, plans and hands over a table (a minute)
+bench-syncs: $(DEV_READY) ## measure how fast a sync reads, plans, hands over and sends a table (2 minutes)
 	@$(BIN)/python -m benchmarks.syncs $(ARGS)
 
 bench-sync-kills: $(DEV_READY) ## kill a sync of 100,000 rows a thousand times, and count what is lost and sent twice (15 minutes)

@@ -1,5 +1,5 @@
 """How fast a sync reads and plans a table, beside what Python's own csv and json cost to read and write the same rows,
-and how fast it hands its rows over to the lanes.
+how fast it hands its rows over to the lanes, and how fast they reach a sandbox by single and by bulk calls.
 
 Each source is read by a process of its own. Run it from the repository's root: `python -m benchmarks.syncs`.
 """
@@ -29,11 +29,15 @@ from app.store.connection import open_redis
 from benchmarks.failure import BenchmarkFailed
 from benchmarks.machine import machine
 from benchmarks.process import Store, store
+from benchmarks.sync_sending import send_by_bulk, send_by_drt, send_singly
 from benchmarks.tables import print_rows
 
 COLUMNS: Final = ("customer_id", "email", "phone", "tier", "points", "city", "since", "spend")
 LANE_HEADINGS: Final = ("rows", "rows/s", "µs of the command", "µs of Redis")
+SENDING_HEADINGS: Final = ("by", "rows", "rows/s", "of the limit", "429")
 HANDED_OVER: Final = 20_000  # rows
+SENT_SINGLY: Final = 3_000  # 20 s
+SENT_BY_BULK: Final = 100_000
 RUNS: Final = ("first", "repeat")  # a repeat has no changes
 KINDS: Final = ("csv", "ndjson", "parquet")
 HEADINGS: Final = ("source", "run", "rows/s", "µs a row", "csv + json rows/s", "ratio", "peak MB")
@@ -129,6 +133,19 @@ def print_handover() -> None:
     print_rows("From the file to the lanes", LANE_HEADINGS, found, words=0, where=machine(), as_markdown=False)
 
 
+def print_sending(drt: Path | None) -> None:
+    """Measure and print how fast rows reach a sandbox, with drt beside it if it is given."""
+    singly = {"single calls": send_singly(SENT_SINGLY)}
+    if drt is not None:
+        singly["single calls of drt"] = send_by_drt(drt, SENT_SINGLY)
+    found = [
+        (name, f"{SENT_SINGLY:,}", f"{each.rows_per_s:,.1f}", f"{each.share:.1%}", f"{each.refused}")
+        for name, each in singly.items()
+    ]
+    found.append(("bulk calls, start to report", f"{SENT_BY_BULK:,}", f"{send_by_bulk(SENT_BY_BULK):,.0f}", "", ""))
+    print_rows("From the file to the sandbox", SENDING_HEADINGS, found, words=1, where=machine(), as_markdown=False)
+
+
 def in_a_process(*arguments: str) -> str:
     """What this module prints with other arguments. A process inherits the peak of the one that starts it, so this one
     stays small.
@@ -141,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--drt", type=Path, help="drt's command, of an environment of its own with drt-core")
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -161,7 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 figures = (f"{speed:,.0f}", f"{1e6 / speed:.1f}", f"{baseline:,.0f}", f"{speed / baseline:.2f}")
                 found.append((kind, run, *figures, f"{peak:,}"))
     print_rows("Reading and planning a table", HEADINGS, found, words=2, where=machine(), as_markdown=False)
-    return print_handover()
+    print_handover()
+    return print_sending(options.drt)
 
 
 if __name__ == "__main__":
