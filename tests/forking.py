@@ -10,6 +10,7 @@ import atexit
 import gc
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -65,7 +66,7 @@ def start_forked(
 def run_forked(
     entry: str, arguments: Sequence[str], *, environment: Mapping[str, str], timeout: float
 ) -> "subprocess.CompletedProcess[str]":
-    """Run `entry` to its end, as subprocess.run does."""
+    """Run `entry`, a "module:function" or a module as of `python -m`, to its end, as subprocess.run does."""
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
         process = _shared().start(entry, arguments, environment, out=out, err=err)
@@ -118,7 +119,7 @@ class ForkServer:
     def start(
         self, entry: str, arguments: Sequence[str], environment: Mapping[str, str], *, out: Path, err: Path
     ) -> ForkedProcess:
-        """Start `entry`, a "module:function", with these arguments, in the folder and with the umask of this process.
+        """Start `entry`, a "module:function" or a module, in the folder and with the umask of this process.
 
         Its output goes to the end of `out` and `err`.
         """
@@ -231,6 +232,9 @@ def _become(request: dict[str, Any]) -> None:
     os.chdir(request["folder"])
     sys.argv = ["attentive-gateway", *request["arguments"]]
     module, _, function = request["entry"].partition(":")
+    if not function:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        sys.exit()
     sys.exit(getattr(import_module(module), function)())
 
 

@@ -1,7 +1,6 @@
 """The comparison starts, names what it needs, and computes correctly."""
 
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import orjson
@@ -12,9 +11,8 @@ from benchmarks import stages
 from benchmarks.event import BATCH, MESSAGE_ID, PEOPLE, batches, tracks
 from benchmarks.rows import Reach, Row, at_least, at_most
 from benchmarks.tables import markdown
+from tests.forking import run_forked
 from tests.waiting import patient
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -33,15 +31,9 @@ ROOT = Path(__file__).parents[2]
     ],
 )
 def test_help_is_given(module: str) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", module, "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=patient(30),
-        check=True,
-    )
+    run = run_forked(module, ["--help"], environment=os.environ, timeout=patient(30))
 
+    assert run.returncode == 0, run.stderr
     assert "usage" in run.stdout
 
 
