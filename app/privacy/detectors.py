@@ -56,6 +56,9 @@ _IBAN: Final = re.compile(
     rf"(?<![0-9A-Za-z])(?:[A-Z]{{2}}|[a-z]{{2}})[0-9]{{2}}"
     rf"(?:[0-9A-Za-z]{{11,30}}|(?:{GAP}[0-9A-Za-z]{{1,4}}){{3,8}})(?![0-9A-Za-z])"
 )
+# A hexadecimal ID. Of the countries with such letters, only accounts in Andorra have letters too, and hardly ever these
+# alone.
+_HEX_WORD: Final = re.compile(r"[a-f]{2}[0-9]+[a-f][0-9a-f]*")
 _IBAN_GROUPS: Final = re.compile(rf"{GAP}|\Z")
 _GAPS: Final = re.compile(r"[^0-9A-Za-z]+")
 _SSN_WORDS: Final = frozenset({"ssn", "social", "security"})
@@ -257,7 +260,7 @@ def _ibans(text: str, budget: Budget) -> Iterator[Span]:
         start = candidate.start()
         end = start + _end_of_iban(candidate[0], length)
         account = _GAPS.sub("", text[start:end])
-        if not _has_iban_checksum(account):
+        if _HEX_WORD.fullmatch(text, start, end) or not _has_iban_checksum(account):
             continue
         budget.spend(_CLOSER_LOOK)
         if iban.is_valid(account) and not Surroundings.of(text, start, end).states_an_identifier(_IBAN_WORDS):

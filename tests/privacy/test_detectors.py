@@ -102,6 +102,7 @@ def test_is_withheld(value: Any, kept: Any) -> None:
         pytest.param("52f14939-4364-4600-8017-3691b7cee2fc", id="a UUID with a card's digits in its middle"),
         pytest.param("abcd4111-1111-1111-1111-0123456789ab", id="a UUID with a card's digits in its beginning"),
         pytest.param("test-1c0f3575-8035-4241-8058-2f7910fe41cb", id="a UUID with a card that ends in its last group"),
+        pytest.param("ad6283744156910417a98633", id="a hexadecimal ID that is formed like an account in Andorra"),
     ],
 )
 def test_is_kept(value: Any) -> None:
