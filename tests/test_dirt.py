@@ -152,6 +152,9 @@ def people(draw: st.DrawFn) -> Raw:
         "shopify_id": draw(st.one_of(st.sampled_from([5551001.0, "5551001.00"]), wrong)),
         "klaviyo_id": draw(st.one_of(st.none(), wrong)),
     }
+    if draw(st.integers(0, 3)) == 0:  # a tracker that keeps the traits of Bob, who was signed in before
+        own = draw(st.sampled_from([{"email": ADA["email"]}, *({"phone": phone} for phone in PHONES)]))
+        return {"userId": draw(st.sampled_from([ADA["id"], *NO_IDS])), "traits": own, "context": {"traits": dict(BOB)}}
     external = [{"type": "shopifyId", "id": draw(st.one_of(st.just("5551001"), wrong))}]
     return {
         "userId": draw(st.one_of(st.sampled_from([ADA["id"], *PHONES[:1], ADA["email"]]), wrong)),

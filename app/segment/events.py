@@ -25,6 +25,8 @@ _WHOLE_NUMBER: Final = re.compile(r"(\d+)\.0+", re.ASCII)
 _LARGEST: Final = 10**100  # no identifier has more digits
 INEXACT: Final = "a number that has lost digits, left out"
 _PLACEHOLDER: Final = "a placeholder, not an ID, left out"
+_LEAST_DIGITS: Final = 7  # of a phone number
+_NUMBER_CHARS: Final = 60  # of a phone number, with everything that may surround it
 _ANOTHER: Final = "of another person than the traits of the call, left out"
 
 
@@ -288,12 +290,30 @@ def _id(
 
 
 def _contradict(below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
-    """Whether two sets of traits state different e-mail addresses: trackers keep those of the previous user."""
+    """Whether two sets of traits are about different people: trackers keep those of the previous user.
+
+    They are if they state different e-mail addresses, or different phone numbers where not both state an address.
+    """
     first, second = below.get("email"), above.get("email")
-    if not isinstance(first, str) or not isinstance(second, str) or first == second:
-        return False
-    first, second = first.strip().lower(), second.strip().lower()
-    return first != second and "@" in first and "@" in second
+    if isinstance(first, str) and isinstance(second, str) and "@" in first and "@" in second:
+        return first != second and first.strip().lower() != second.strip().lower()
+    first, second = below.get("phone"), above.get("phone")
+    return first != second and _are_two_numbers(first, second)
+
+
+def _are_two_numbers(*phones: Any) -> bool:
+    """Whether both are phone numbers, and neither is the other one in international form."""
+    first, second = map(_digits, phones)
+    both = min(len(first), len(second)) >= _LEAST_DIGITS
+    return both and not first.endswith(second) and not second.endswith(first)
+
+
+def _digits(phone: Any) -> str:
+    """The digits of a phone number, without the zeros in front. "" for what cannot be one."""
+    text = to_text(phone) or ""
+    if len(text) > _NUMBER_CHARS:
+        return ""
+    return "".join(filter(str.isdecimal, without_fraction(text))).lstrip("0")
 
 
 def _present(text: str | None) -> str | None:

@@ -22,8 +22,13 @@ _EPOCH_UNITS: Final = (  # the upper bound of each unit, and the number of units
     (1e17, 1_000_000),
     (2**63 - 1, 1_000_000_000),
 )
-_COMPACT: Final = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%f"}  # by the number of digits
-_COMPACT_YEARS: Final = range(1900, 2100)
+_COMPACT: Final = {  # by the number of digits: the form, and the years in which it is read
+    8: ("%Y%m%d", range(1900, 2100)),
+    10: ("%Y%m%d%H", range(2000, 2033)),  # as epoch seconds, all of these are later than April 2033
+    12: ("%Y%m%d%H%M", range(1900, 2100)),
+    14: ("%Y%m%d%H%M%S", range(1900, 2100)),
+    17: ("%Y%m%d%H%M%S%f", range(1900, 2100)),
+}
 _LONGEST: Final = 100  # characters of a time
 _LONGEST_KEPT: Final = timedelta(days=366)  # no tracker keeps an event for longer before it sends it
 _WRITE: Final = msgspec.json.Encoder().encode
@@ -172,8 +177,8 @@ def parse_time(value: object) -> datetime | None:
     """The time in UTC. None for a value that is not a time, and for a text with an unknown zone or order of fields.
 
     Text: ISO 8601 and database variants of it, RFC 2822, JavaScript's `Date`. Without a zone: UTC. Numbers, also as
-    text: epoch seconds, milliseconds, microseconds or nanoseconds, recognised by their size, and dates as 8, 12, 14 or
-    17 digits. Never later than written: a leap second becomes the last full second before it.
+    text: epoch seconds, milliseconds, microseconds or nanoseconds, recognised by their size, and dates as 8, 10, 12,
+    14 or 17 digits. Never later than written: a leap second becomes the last full second before it.
     """
     try:
         if type(value) is str:
@@ -242,7 +247,8 @@ def _from_number(number: float) -> datetime | None:
 def _from_digits(number: float) -> datetime | None:
     """A date as one row of digits, such as 20261127100000."""
     digits = str(int(number)) if number == int(number) else ""
-    if (form := _COMPACT.get(len(digits))) is None or int(digits[:4]) not in _COMPACT_YEARS:
+    form, years = _COMPACT.get(len(digits), ("", ()))
+    if int(digits[:4] or 0) not in years:
         return None
     try:
         return datetime.strptime(digits, form).replace(tzinfo=UTC)

@@ -342,3 +342,25 @@ def test_traits_of_whoever_was_signed_in_before_are_left_out() -> None:
 def test_traits_that_contradict_nothing_are_read_beside_those_of_the_call(kept: Any) -> None:
     event = parse_event(identify({"email": EMAIL}, context={"traits": {"email": kept, "phone": PHONE}}))
     assert extract_identity(event, IdentityRules()).identity == Identity(email=EMAIL, phone=PHONE)
+
+
+@pytest.mark.parametrize(
+    ("own", "kept"),
+    [
+        pytest.param({"phone": "+14155550199"}, {"email": EMAIL, "phone": "+14155550132"}, id="and an address"),
+        pytest.param({"phone": "(415) 555-0199"}, {"email": EMAIL, "phone": 14155550132.0}, id="in another form"),
+        pytest.param({"phone": "+14155550199", "email": "bob@example.com"}, {"phone": "+14155550132"}, id="alone"),
+    ],
+)
+def test_traits_with_the_number_of_whoever_was_signed_in_before_are_left_out(
+    own: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    event = parse_event(identify(own, userId="u-7", context={"traits": kept}))
+    found = extract_identity(event, US).identity
+    assert found == Identity(email=own.get("email"), phone="+14155550199", client_user_id="u-7")
+
+
+@pytest.mark.parametrize("kept", ["(415) 555-0132", 14155550132.0, "14155550132.0", "0014155550132", "none", None])
+def test_traits_with_the_same_number_in_another_form_are_read(kept: Any) -> None:
+    event = parse_event(identify({"phone": "+14155550132"}, context={"traits": {"email": EMAIL, "phone": kept}}))
+    assert extract_identity(event, US).identity == Identity(email=EMAIL, phone="+14155550132")

@@ -69,6 +69,8 @@ def moment(**times: Any) -> tuple[datetime | None, tuple[str, ...]]:
         pytest.param("20260301120000", NOON, id="of 14 digits"),
         pytest.param(20260301120000, NOON, id="of 14 digits, as a number"),
         pytest.param("202603011200", NOON, id="of 12 digits"),
+        pytest.param("2026030112", NOON, id="of 10 digits, which are no epoch seconds of 2034"),
+        pytest.param(2026030112, NOON, id="of 10 digits, as a number"),
         pytest.param("20260301", datetime(2026, 3, 1, tzinfo=UTC), id="of 8 digits"),
     ],
 )
