@@ -29,7 +29,8 @@ def running(redis_binary: RedisBinary, tmp_path: Path) -> Iterator[Stack]:
 
 def lines(running: Stack, process: str, event: str) -> list[dict[str, Any]]:
     """What a process (or the two gateways together) has said under this name."""
-    told = (json.loads(line) for line in running.log(process).splitlines() if line.startswith("{"))
+    whole = running.log(process).rpartition("\n")[0]  # the last line may not be written to its end
+    told = (json.loads(line) for line in whole.splitlines() if line.startswith("{"))
     return [line for line in told if line["event"] == event]
 
 
