@@ -121,6 +121,15 @@ def test_a_visitor_is_known_by_their_own_identify_call(gateway: Stack) -> None:
     assert users(gateway, name) == [{"externalIdentifiers": {"clientUserId": ada.id}}]
 
 
+def test_a_message_id_that_a_server_is_going_to_use_drops_nothing_of_the_server(gateway: Stack) -> None:
+    victim, eve = Person(11), Person(12)
+    name, guessed = f"Bought {message_id()}", message_id()
+    Web(gateway).post({**bought(eve.id, "Looked"), "messageId": guessed})
+    settled(gateway)
+    server(gateway, {**bought(victim.id, name), "messageId": guessed})
+    assert users(gateway, name) == [{"externalIdentifiers": {"clientUserId": victim.id}}]
+
+
 def test_no_consent_is_changed(gateway: Stack) -> None:
     """Row 9: a page's key unsubscribed anybody where there was a rule."""
     victim = Person(8)
