@@ -255,9 +255,12 @@ async def an_erasure(redis: ArqRedis, part: float = 1) -> None:
     at_ms = to_ms(now)
     for start in range(0, int(1_000 * part), 50):
         updates = [
-            ProfileUpdate("upsert", (record_name("shop", "u", f"user-{n}"),), _LIFE_S, {"email": email}, at_ms=at_ms)
+            ProfileUpdate(
+                "upsert", (record_name("shop", "u", f"user-{n}"),), _LIFE_S,
+                {"email": email, "phone": f"+1206{5_550_000 + n}"}, at_ms=at_ms,
+            )
             for n in range(start, start + 50)
-        ]
+        ]  # fmt: skip
         await update_profiles(redis, ACCOUNT, updates)
     async with redis.pipeline(transaction=False) as pipeline:
         for who in subject.last_sent_parts:

@@ -43,20 +43,20 @@ REDIRECTS: Final = 40  # with the pauses of DedicatedToShard, two seconds
 ARGUMENTS_PER_RUN: Final = 3_000
 ARGUMENTS_OF_A_CALL: Final = 5  # with the keys of its fingerprint
 UPDATE_WEIGHT: Final = 20  # updating a profile takes as long as writing this many events
-_ENQUEUE = Script(
-    "enqueue",
-    keys=(
-        *("journal", "journal_index", "dead", "dead_kept", "backlog", "counters", "parts", "attributes"),
-        *("row_outcomes", "#erasures", "@lists"),
-    ),
-    args=(
-        *("source", "most_letters", "most_bytes", "evicted", "keys_of_a_lane", "seen_sets", "seen_life_s"),
-        *("journal_entries", "lanes", "count", "last_sent_life_s", "updates", "lessons", "opted_out"),
-        *("opted_out_life_s", "most_attributes", "received", "duplicate", "unchanged", "unchanged_calls", "rows"),
-        *("of_rows", "@events"),
-    ),
-    after=("entry_id", "journal", *PROFILE_PARTS, "dead_letters", "last_sent"),
+_KEYS: Final = (
+    *("journal", "journal_index", "dead", "dead_kept", "backlog", "counters", "parts", "attributes"),
+    *("row_outcomes", "#erasures", "@lists"),
 )
+_ARGS: Final = (
+    *("source", "most_letters", "most_bytes", "evicted", "keys_of_a_lane", "seen_sets", "seen_life_s"),
+    *("journal_entries", "lanes", "count", "last_sent_life_s", "updates", "lessons", "opted_out"),
+    *("opted_out_life_s", "most_attributes", "received", "duplicate", "unchanged", "unchanged_calls", "rows"),
+    *("of_rows", "@events"),
+)
+_PARTS: Final = ("entry_id", "journal", "dead_letters", "last_sent")
+# Most flushes update no profile. Without the functions for that, a run of one event takes a seventh fewer instructions.
+_PLAIN = Script("enqueue", keys=_KEYS, args=_ARGS, after=("shared_hash", *_PARTS), label="enqueue_plain")
+_ENQUEUE = Script("enqueue", keys=_KEYS, args=_ARGS, after=(*PROFILE_PARTS, *_PARTS))
 _LISTS_AT: Final = _ENQUEUE.index("lists")
 _DEAD, _ERASURES = 0, _ENQUEUE.index("erasures")
 _BLOCKED: Final = Dropped(DropReason.MERGE_BLOCKED).field  # how an event ends whose only call is blocked
@@ -151,7 +151,7 @@ class Outbox:
 
     async def _send(self, flushes: Sequence["_Flush"]) -> tuple[list[Any], bool]:
         """Redis's answer to each flush, in one round trip, and whether enough replicas have them all."""
-        commands = [_ENQUEUE.command(flush.keys, flush.args, with_text=flush.with_text) for flush in flushes]
+        commands = [flush.command() for flush in flushes]
         if self._replicas:
             commands.append(("WAIT", self._replicas, REPLICATED_WITHIN_MS))
         try:
@@ -277,6 +277,11 @@ class _Flush:
             calls = len(event.calls)
             for update in event.updates:
                 args += (number, update.to_json(self._shared, place, now_s=now_s, calls=calls, ending=ending))
+
+    def command(self) -> tuple[Argument, ...]:
+        """The command for the run."""
+        script = _ENQUEUE if self.args["updates"] else _PLAIN
+        return script.command(self.keys, self.args, with_text=self.with_text)
 
     def wants_another_go(self, answer: Any) -> bool:
         """Whether Redis did nothing and reported what it lacks: the script's text, keys, or the slot.

@@ -5,6 +5,7 @@ holds facts: kinds of identifiers ("email", "phone", "custom.username") and thei
 """
 
 import hashlib
+import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -20,7 +21,11 @@ IdKind = Literal["u", "a"]
 OnMerge = Literal["send", "block"]  # a call that would merge two known people
 Facts = Mapping[str, tuple[str, int]]  # kind of identifier → its value, and the time of the event with it (epoch ms)
 VERSION: Final = 1
-PROFILE_PARTS: Final = ("shared_hash", "contacts", "profiles")  # of the scripts that update profiles
+_PACKED_VERSION: Final = 2
+_HEAD: Final = struct.Struct(">B6sB")  # version, when it was written, number of facts
+_FACT: Final = struct.Struct(">BH6s")  # lengths of kind and value, time
+_LONG_KINDS: Final = {"e": "email", "p": "phone"}
+PROFILE_PARTS: Final = ("shared_hash", "contacts", "records", "profiles")  # of the scripts that update profiles
 DIGEST_BYTES: Final = 12  # of a record's ID, a visitor, and a contact
 
 
@@ -72,6 +77,8 @@ class Profile:
 def read_record(stored: bytes | None) -> Profile | str | None:
     """The value stored under one name: a person, the name to look up instead, or None if it is unusable."""
     try:
+        if stored is not None and stored[0] == _PACKED_VERSION:
+            return _unpack_record(stored)
         record = orjson.loads(stored or b"null")
         if record["v"] != VERSION:
             return None
@@ -79,8 +86,37 @@ def read_record(stored: bytes | None) -> Profile | str | None:
             return str(record["to"])
         facts = {str(what): (str(value), int(at)) for what, (value, at) in record["facts"].items()}
         return Profile(facts, int(record["seen"]), tuple(record.get("listed", ())), tuple(record.get("was", ())))
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, LookupError, AttributeError, struct.error):
         return None
+
+
+def _unpack_record(stored: bytes) -> Profile:
+    """A record in the form of scripts/records.lua. Raises ValueError, IndexError or struct.error if it is cut off."""
+    _, seen, number = _HEAD.unpack_from(stored)
+    at = _HEAD.size
+    facts = {}
+    for _ in range(number):
+        kind_bytes, value_bytes, time = _FACT.unpack_from(stored, at)
+        start = at + _FACT.size + kind_bytes
+        kind = stored[at + _FACT.size : start].decode()
+        at = start + value_bytes
+        facts[_LONG_KINDS.get(kind, kind)] = (stored[start:at].decode(), int.from_bytes(time, signed=True))
+    contacts, at = _unpack_digests(stored, at)
+    _, at = _unpack_digests(stored, at)
+    was = []
+    for _ in range(stored[at]):
+        at += 1
+        was.append(stored[at + 1 : at + 1 + stored[at]].decode())
+        at += stored[at]
+    if at != len(stored) - 1:
+        raise ValueError("the record does not end where it should")
+    return Profile(facts, int.from_bytes(seen, signed=True), contacts, tuple(was))
+
+
+def _unpack_digests(stored: bytes, at: int) -> tuple[tuple[str, ...], int]:
+    """Digests behind their number, and where they end."""
+    end = at + 1 + DIGEST_BYTES * stored[at]
+    return tuple(stored[start : start + DIGEST_BYTES].hex() for start in range(at + 1, end, DIGEST_BYTES)), end
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ class DestinationKeys:
         return f"{self.prefix}:sent:{'*' if name is None else f'{zlib.crc32(name) % LAST_SENT_HASHES:x}'}"
 
     def profile(self, name: str) -> str:
-        """JSON: the profile of a person under one ID of one source, see scripts/profiles.lua."""
+        """The profile of a person under one ID of one source, see scripts/records.lua."""
         return f"{self.prefix}:profile:{name}"
 
     def contact(self, digest: str) -> str:

@@ -48,16 +48,24 @@ class Script:
     """One file of `scripts/`. A run takes one round trip, and a second one the first time a server gets it."""
 
     def __init__(
-        self, name: str, *, keys: Sequence[str] = (), args: Sequence[str] = (), after: Sequence[str] = ()
+        self,
+        name: str,
+        *,
+        keys: Sequence[str] = (),
+        args: Sequence[str] = (),
+        after: Sequence[str] = (),
+        label: str | None = None,
     ) -> None:
         """`name` is the file name without `.lua`. The files in `after` precede it, and define what it uses.
 
-        `keys` and `args` are the names of its keys and arguments, in order.
+        `keys` and `args` are the names of its keys and arguments, in order. `label` is the name among SCRIPTS, where a
+        file is a script twice, with other files before it.
         """
         self.name, self.keys, self.args, self.after = name, tuple(keys), tuple(args), tuple(after)
         self.text = "\n".join((*prologue(keys, args), *(source(part) for part in (*after, name))))
         self._sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-        SCRIPTS[name] = self
+        self.label = label or name
+        SCRIPTS[self.label] = self
 
     def index(self, key: str) -> int:
         """The index of a key among the script's KEYS, from 1. For a name with many keys, the index of the first."""

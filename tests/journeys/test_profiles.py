@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from app.embedded import RedisBinary
-from app.profiles.profile import record_name
+from app.profiles.profile import Profile, read_record, record_name
 from app.store.keys import DestinationKeys
 from tests.local import local_client
 from tests.stack import DESTINATION, SOURCE, WRITE_KEY, Stack, message_id, stack, wait_until
@@ -230,6 +230,7 @@ def _remembered(store: redis.Redis, call: dict[str, Any]) -> bool:
     stored: Any = store.get(keys.profile(name))
     if stored is None:
         return False
-    record = json.loads(stored)
-    assert record["facts"]["email"][0] == call["traits"]["email"]
-    return all(store.zscore(keys.contact(digest), name) is not None for digest in record["listed"])
+    record = read_record(stored)
+    assert isinstance(record, Profile)
+    assert record.facts["email"][0] == call["traits"]["email"]
+    return all(store.hexists(keys.contacts(digest), bytes.fromhex(digest)) for digest in record.contacts)  # type: ignore[arg-type]

@@ -4,12 +4,13 @@
 --       records hold an e-mail address, phone number or other ID, each with the hash that it is kept in, see contacts.lua.
 --       What public sources claim is listed apart, under `{destination}:claim:DIGEST` of the contact and of the user ID:
 --       it never outweighs them
--- A record is JSON: {v: 1, seen: epoch ms, facts: {what: [value, epoch ms of the event]}, listed: [DIGEST of a contact or ID],
+-- A record is stored as in records.lua. As JSON it is {v: 1, seen: epoch ms, facts: {what: [value, epoch ms of the event]}, listed: [DIGEST of a contact or ID],
 -- ids: [those of them that are not e-mail addresses or phone numbers], was: [NAME that an alias joined to this one]}, or {v: 1, to: NAME} once an alias joined this one to another.
 local contacts_of_an_id = 20 -- an id that had more is a placeholder ("guest"): nothing is stored under it
 local longest_chain = 16 -- of aliases; a longer one is cut
 local most_suspicious = 1000 -- identifiers that are listed as suspicious
 local places = {} -- NAME of a record → its index into KEYS
+local records = {} -- those that this run has read or written, by index; false for one that is absent
 local record_prefix -- begins the keys of records
 
 local function name_at(index)
@@ -36,14 +37,23 @@ local function is_record(record)
   return true
 end
 
+local function read_stored(index)
+  local stored = redis.pcall('GET', KEYS[index])
+  if type(stored) ~= 'string' then return nil end
+  local is_packed = string.byte(stored) == packed_version
+  local ok, record = pcall(is_packed and unpack_record or cjson.decode, stored)
+  return ok and (is_packed or is_record(record)) and record or nil
+end
+
 -- What cannot be read counts as absent, and is written anew.
 local function read(index)
-  local ok, record = pcall(cjson.decode, redis.pcall('GET', KEYS[index]))
-  return ok and is_record(record) and record or nil
+  if records[index] == nil then records[index] = read_stored(index) or false end
+  return records[index] or nil
 end
 
 local function write(index, record, life_s)
-  redis.call('SET', KEYS[index], cjson.encode(record), 'EX', life_s)
+  records[index] = record
+  redis.call('SET', KEYS[index], not record.to and pack_record(record) or cjson.encode(record), 'EX', life_s)
 end
 
 -- Where what is known under `name` is kept, and the record. Puts into `missing` the name whose key is needed for that.
