@@ -245,8 +245,8 @@ async def backlog_that_is_dropped(redis: ArqRedis, part: float = 1) -> None:
 
 async def an_erasure(redis: ArqRedis, part: float = 1) -> None:
     """Of a person with thousands of records, calls, dead letters and entries of the journal."""
-    email = "ada@example.com"
-    subject = Subject.of(emails=[email], phones=[], user_ids=[f"user-{n}" for n in range(100)], anonymous_ids=[])
+    email, alone = "ada@example.com", "alone@example.com"  # the second one's list is short enough to share a hash
+    subject = Subject.of(emails=[email, alone], phones=[], user_ids=[f"user-{n}" for n in range(100)], anonymous_ids=[])
     about_them = b'{"user":{"email":"ada@example.com"}}'
     calls = int(2_000 * part)
     await queue(redis, [changed(call(number, size=200), body=about_them) for number in range(calls)])
@@ -262,6 +262,8 @@ async def an_erasure(redis: ArqRedis, part: float = 1) -> None:
             for n in range(start, start + 50)
         ]  # fmt: skip
         await update_profiles(redis, ACCOUNT, updates)
+    own = ProfileUpdate("upsert", (record_name("shop", "u", "user-0"),), _LIFE_S, {"email": alone}, at_ms=at_ms)
+    await update_profiles(redis, ACCOUNT, [own])
     async with redis.pipeline(transaction=False) as pipeline:
         for who in subject.last_sent_parts:
             for number in range(int(500 * part)):
