@@ -257,8 +257,9 @@ def _announced(data: Path, sandbox: str | None) -> Iterator[None]:
     file = running_file(data)
     try:
         data.mkdir(parents=True, exist_ok=True)
-        file.touch(mode=0o600)
-        file.write_text(json.dumps(shared), encoding="utf-8")
+        new = file.with_suffix(".new")  # a command of another terminal reads the file whole or not at all
+        new.write_text(json.dumps(shared), encoding="utf-8")
+        new.replace(file)
     except OSError as failure:
         fail(not_writable(data, failure))
     try:
