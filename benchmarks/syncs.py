@@ -29,7 +29,6 @@ from app.store.connection import open_redis
 from benchmarks.failure import BenchmarkFailed
 from benchmarks.machine import machine
 from benchmarks.process import Store, store
-from benchmarks.sync_sending import send_by_bulk, send_by_drt, send_singly
 from benchmarks.tables import print_rows
 
 COLUMNS: Final = ("customer_id", "email", "phone", "tier", "points", "city", "since", "spend")
@@ -135,6 +134,8 @@ def print_handover() -> None:
 
 def print_sending(drt: Path | None) -> None:
     """Measure and print how fast rows reach a sandbox, with drt beside it if it is given."""
+    from benchmarks.sync_sending import send_by_bulk, send_by_drt, send_singly  # not in the processes that are measured
+
     singly = {"single calls": send_singly(SENT_SINGLY)}
     if drt is not None:
         singly["single calls of drt"] = send_by_drt(drt, SENT_SINGLY)
