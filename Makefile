@@ -39,7 +39,7 @@ help: ## show this list
 run: $(RUN_READY) ## start everything on this machine and show sample events on their way
 	@$(BIN)/attentive-gateway run $(ARGS)
 
-test: $(DEV_READY) lint ## lint, types and all tests (about 8 minutes on two cores)
+test: $(DEV_READY) lint ## lint, types and all tests (about 5 minutes on two cores)
 	@$(MAKE) --no-print-directory --jobs=2 types compiled-unit
 
 lint: $(DEV_READY)

@@ -39,7 +39,7 @@ SINGLE: Final = frozenset(
         "tests/hostile/test_cost.py",
     }
 )
-_PROCESSES_PER_CORE: Final = 2
+_PROCESSES_PER_CORE: Final = 3  # a third of the time of a test is waiting
 
 
 class LongestFirst(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
