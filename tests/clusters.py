@@ -122,9 +122,9 @@ class LocalCluster:
         with self.node(port) as node:
             return node.execute_command(*command)
 
-    def owner(self, key: str) -> int:
-        """The port of the node that owns the slot of a key, as a living node knows it."""
-        port = self.living()[0]
+    def owner(self, key: str, asked: int | None = None) -> int:
+        """The port of the node that owns the slot of a key, as that node or a living one knows it."""
+        port = asked or self.living()[0]
         slot = self.ask(port, "CLUSTER", "KEYSLOT", key)
         ranges = self.ask(port, "CLUSTER", "SLOTS")
         return next(int(owner[1]) for first, last, owner, *_ in ranges if first <= slot <= last)
@@ -162,6 +162,7 @@ class LocalCluster:
             pass
         for port in (target, source):
             self.ask(port, "CLUSTER", "SETSLOT", slot, "NODE", names[target])
+        wait_until(lambda: {self.owner(key, port) for port in self.living()} == {target}, "all nodes know it", 30)
 
     def _migrate(self, source: int, target: int, slot: int, most: int) -> bool:
         keys = self.ask(source, "CLUSTER", "GETKEYSINSLOT", slot, most) if most else []

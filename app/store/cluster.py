@@ -228,8 +228,7 @@ class ClusterRedis(ArqRedis):
                     asked = await self._follow(redirect, pool, args, options)
                     if asked is not None:
                         return asked[0]
-                else:
-                    await asyncio.sleep(TRY_AGAIN_S)
+                await _pause(redirect, tried)
                 pool = await self.pool_of(slot)
         raise AssertionError
 
@@ -246,7 +245,6 @@ class ClusterRedis(ArqRedis):
         pipeline.execute_command(*args, **options)
         _, answer = await pipeline.execute(raise_on_error=False)
         if isinstance(answer, TryAgainError | AskError):
-            await asyncio.sleep(TRY_AGAIN_S)
             return None
         if isinstance(answer, RedisError):
             raise answer
@@ -324,6 +322,12 @@ def place(redirect: AskError, pool: ConnectionPool) -> Address:
     return redirect.host or address_of(pool)[0], redirect.port
 
 
+async def _pause(redirect: Exception, tried: int) -> None:
+    """Wait before the next try, but for the first after MOVED. For a moment, two nodes may each name the other."""
+    if tried > 1 or not isinstance(redirect, MovedError):
+        await asyncio.sleep(TRY_AGAIN_S)
+
+
 class ClusterPipeline(Pipeline):
     """Commands that each go to their key's node: together where a node is the same, at the same time elsewhere."""
 
@@ -344,6 +348,7 @@ class ClusterPipeline(Pipeline):
                 await self.reset()  # type: ignore[no-untyped-call]
                 if tried == _TRIES:
                     raise
+                await _pause(moved, tried)
             except STALE:
                 self._cluster.topology.suspect(address_of(self.connection_pool))
                 raise
@@ -421,7 +426,7 @@ class ClusterPipeline(Pipeline):
                     raise WatchError("The watched key is moving to another node") from redirect
                 if tried == _TRIES:
                     raise
-                await asyncio.sleep(TRY_AGAIN_S if not isinstance(redirect, MovedError) else 0)
+                await _pause(redirect, tried)
             except STALE:
                 self._cluster.topology.suspect(address_of(self.connection_pool))
                 raise
