@@ -10,12 +10,12 @@ import pytest
 from redis.asyncio import Redis
 
 from app.attentive.call import Priority
-from app.delivery.backlog import lanes_to_wake
+from app.delivery.backlog import SourceBacklog, lanes_to_wake, source_backlogs
 from app.delivery.consumer import Claim, LaneConsumer
 from app.delivery.delivery import Delivery
 from app.delivery.lane import Lane
 from app.delivery.pace import FAILURES_TO_STOP, Pace
-from app.delivery.settlement import Entry, done, postponed
+from app.delivery.settlement import Entry, done, postponed, retried
 from app.embedded import RedisBinary, embedded_redis
 from app.store.connection import open_redis
 from app.store.keys import FIRST_PUBLIC_STREAM
@@ -129,6 +129,25 @@ class TestOrder:
         retry = b"%d" % NORMAL + waiting("retried").packed()
         await redis.zadd(EVENTS.keys.retry, {retry: 1})
         assert names((await claim(await drain(redis))).entries) == ["cart 1", "cart 2", "retried", "view"]
+
+    async def test_equal_retries_of_one_event_count_as_they_are_stored(self, redis: Redis) -> None:
+        """They are told apart by a byte, which counts too."""
+        twin = waiting("twin")
+        await add(redis, twin, twin)
+        size = SourceBacklog(2, 2 * len(twin.packed()))
+        backlog: Any = EVENTS.keys.destination.backlog
+        await cast(
+            Awaitable[int],
+            redis.hset(backlog, mapping={f"calls:{twin.source}": size.calls, f"bytes:{twin.source}": size.bytes}),
+        )
+        lease = await drain(redis)
+        now = datetime.now(UTC)
+        again = [(each, Delivery.unpacked(each.payload)) for each in (await claim(lease)).entries]
+        await lease.settle([retried(entry, call, b"{}", now, -timedelta(seconds=1)) for entry, call in again])
+        await settle(lease, Claim((await claim(lease, 1)).entries))
+        [found] = (await source_backlogs(redis, [EVENTS.destination]))[EVENTS.destination].values()
+        [left] = (await claim(lease)).entries
+        assert found == SourceBacklog(1, len(left.payload))
 
 
 class TestPublicSources:

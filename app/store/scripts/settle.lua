@@ -108,7 +108,10 @@ for _ = 1, tonumber(count) do
       -- Two calls of one event may be equal, and a set would keep one: a space after the head's JSON tells the
       -- other.
       local head, rest = string.match(payload, '^([^\n]*)(.*)$')
-      while redis.call('ZADD', retry, 'NX', ARGV[arg + 9], ARGV[arg] .. head .. rest) == 0 do head = head .. ' ' end
+      while redis.call('ZADD', retry, 'NX', ARGV[arg + 9], ARGV[arg] .. head .. rest) == 0 do
+        head = head .. ' '
+        totals.bytes = totals.bytes + 1
+      end
     elseif verb == 'held' then
       redis.call('XADD', stream, '*', 'd', payload)
     elseif verb == 'dead' then
