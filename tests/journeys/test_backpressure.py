@@ -96,7 +96,8 @@ def test_a_backlog_that_is_too_long_puts_trackers_off_until_it_is_shorter(gatewa
     wait_until(lambda: not put_off(), "the backlog is shorter", 90)
     wait_until(lambda: gateway.waiting() == 0, "nothing waits", 90)
     assert [arrived(gateway, one) for one in taken] == [1] * len(taken)
-    assert {answer.json()["code"] for answer in refused} == {"backlog_full"}
+    # Once the whole is shorter, its source may still have more than its share.
+    assert {answer.json()["code"] for answer in refused} <= {"backlog_full", "source_backlog_full"}
 
 
 @contextlib.contextmanager
