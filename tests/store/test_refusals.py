@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import shutil
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,14 +34,14 @@ class Server:
 
     @contextlib.contextmanager
     def running(self, options: Sequence[str] = ()) -> Iterator[None]:
-        socket = self.folder / "redis.sock"
-        socket.unlink(missing_ok=True)
+        address = self.folder / "redis.sock"
+        address.unlink(missing_ok=True)
         data = self.folder / "data"
         data.mkdir(exist_ok=True)
-        command = [str(self.binary.path), "--port", "0", "--unixsocket", str(socket), "--dir", str(data), *options]
+        command = [str(self.binary.path), "--port", "0", "--unixsocket", str(address), "--dir", str(data), *options]
         process = start_child(command, log=self.folder / "redis.log")
         try:
-            wait_until(socket.exists, "the server listens")
+            wait_until(lambda: _listens(address), "the server listens")  # it exists before that
             yield
         finally:  # asked to stop, one that cannot write its disk would go on
             process.kill()
@@ -53,6 +54,11 @@ class Server:
             yield client
         finally:
             await client.aclose(close_connection_pool=True)
+
+
+def _listens(address: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(address)) == 0
 
 
 @pytest.fixture
