@@ -29,13 +29,14 @@ def plan_removals(state: State, events: RowEvents, plan: Plan) -> None:
     """Plan who leaves."""
     state.members.plan_removals()
     _settle_changed(state, events, plan)
-    leaving = {identifier for member in state.members.removed() for identifier in _identifiers(member)}
+    removed = state.members.leaving()
+    leaving = {identifier for _, member in removed for identifier in _identifiers(member)}
     if leaving:
         staying = {each for member in state.members.staying() for each in leaving.intersection(_identifiers(member))}
         named = _named(leaving, staying, state, events, plan)
         kept = [
             (place, member)
-            for place, member in state.members.leaving()
+            for place, member in removed
             if any(named.get(identifier, place) != place for identifier in _identifiers(member))
         ]
         unsent = [member for _, member in kept if staying.isdisjoint(_identifiers(member))]

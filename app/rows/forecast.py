@@ -89,7 +89,7 @@ async def forecast(operator: Operator, name: str, progress: Progress = SILENT) -
         trial = await _Trial.begin(operator, subject, state)
         removals, refusal = await asyncio.to_thread(trial.removals)
         ops: dict[Op, int] = {op: number for op, number in state.ops().items() if op is not Op.GONE}
-        removed = tuple(map(shown_member, state.members.removed(SAMPLES)))
+        removed = tuple(shown_member(member) for _, member in state.members.leaving(SAMPLES))
         progress.phase("Deciding", ops.get(Op.NEW, 0) + ops.get(Op.CHANGED, 0))
         rows: list[Planned] = []
         for row in state.to_send():

@@ -42,14 +42,6 @@ class Members:
         """The number of members that the run removes, those included whose identifiers have changed."""
         return self.db.number("SELECT count(*) FROM stage WHERE (op = ? OR old IS NOT NULL) AND step < 2", [Op.GONE])
 
-    def removed(self, most: int = -1) -> Iterator[bytes]:
-        """The members that the run removes, as JSON."""
-        query = (
-            "SELECT coalesce(old, member) FROM stage "
-            "WHERE (op = ? OR old IS NOT NULL) AND step < 2 ORDER BY place LIMIT ?"
-        )
-        yield from (row[0] for row in self.db.execute(query, [Op.GONE, most]))
-
     def staying(self) -> Iterator[bytes]:
         """The members whose rows are unchanged, or end without a call, as JSON."""
         query = "SELECT members.member FROM members JOIN stage USING (key) WHERE stage.op != ? AND stage.old IS NULL"
@@ -62,7 +54,7 @@ class Members:
             yield Planned(place, key, content, handed_ms), old
 
     def leaving(self, most: int = -1) -> list[tuple[int, bytes]]:
-        """The next members that are to be removed: place and JSON."""
+        """The next members that the run removes: place and JSON."""
         query = (
             "SELECT place, coalesce(old, member) FROM stage "
             "WHERE (op = ? OR old IS NOT NULL) AND step < 2 ORDER BY place LIMIT ?"

@@ -86,7 +86,7 @@ def _standing_in(subject: Subject, state: State, runs: int) -> Standing:
         state.accepted.count(),
         state.rejected_count(),
         report_of(outcomes).facts() if outcomes else None,
-        tuple(map(shown_member, state.members.removed(_SHOWN))),
+        tuple(shown_member(member) for _, member in state.members.leaving(_SHOWN)),
     )
 
 
