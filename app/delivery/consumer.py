@@ -317,7 +317,7 @@ class LaneConsumer:
                 indexes = ",".join(map(str, range(first, _FIRST_FINGERPRINT + len(keys))))
                 if name := end.fingerprint.name:
                     indexes = f"{_FIRST_FINGERPRINT + len(keys)}:{indexes}"
-                    keys.append(self._keys.destination.sent(name))
+                    keys.append(self._keys.destination.fingerprints(name))
                 ends += (
                     indexes,
                     end.fingerprint.digest + name,

@@ -306,7 +306,7 @@ def _place_of(
     """The place of a call's fingerprint, with the fingerprint: see enqueue.lua."""
     people = ",".join(str(numbers.setdefault(shared.last_sent(person), len(numbers) + 1)) for person in what.people)
     if name := what.name:
-        place = numbers.setdefault(shared.sent(name), len(numbers) + 1)
+        place = numbers.setdefault(shared.fingerprints(name), len(numbers) + 1)
         return f"{stream} {place}:{people} ".encode() + what.digest + name
     about = people
     if what.consent:

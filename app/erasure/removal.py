@@ -24,7 +24,7 @@ from app.erasure.subject import Subject
 from app.profiles.lookup import find_people, holders
 from app.profiles.profile import contact_digest, record_names, source_in
 from app.profiles.removal import remove_person
-from app.store.keys import DestinationKeys
+from app.store.keys import FINGERPRINTS, DestinationKeys
 from app.store.script import Answer, Argument, Arguments, Script
 
 _ENTRIES = Script("remove_entries", keys=("stream", "erasure"), args=("field", "*ids"))
@@ -240,33 +240,33 @@ class _Pass:
     async def out_of_last_sent(self) -> None:
         """Remove what was last sent. It is found by the identifiers in its name, so all names in Redis are read."""
         parts = {part: erasure.id for erasure in self.through for part in erasure.subject.last_sent_parts}
-        found: dict[str, list[tuple[str, bytes]]] = {}  # by erasure: the key, and its field if it is a hash
-        async for key in self._redis.scan_iter(match=self._keys.last_sent("*"), count=1000):
-            name = key.decode()
-            if (part := next((part for part in name.split(":") if part in parts), None)) is not None:
-                found.setdefault(parts[part], []).append((name, b""))
         digests = {bytes.fromhex(part): erasure for part, erasure in parts.items()}
-        async for hashes in self._fingerprints():
-            for key, names in hashes.items():
+        found: dict[str, list[tuple[str, bytes]]] = {}  # by erasure: the key, and its field if it is a hash
+        hashes: list[str] = []
+
+        async def look_into_hashes() -> None:
+            for key, names in (await self._names_in(hashes)).items():
                 for stored in names:
                     if named := identifiers_in(stored) & digests.keys():
                         found.setdefault(digests[min(named)], []).append((key, stored))
+            hashes.clear()
+
+        hash_prefix = self._keys.last_sent(FINGERPRINTS)
+        async for key in self._redis.scan_iter(match=self._keys.last_sent("*"), count=1000):
+            name = key.decode()
+            if name.startswith(hash_prefix):
+                hashes.append(name)
+                if len(hashes) >= _HASHES:
+                    await look_into_hashes()
+            elif (part := next((part for part in name.split(":") if part in parts), None)) is not None:
+                found.setdefault(parts[part], []).append((name, b""))
+        await look_into_hashes()
         for erasure, places in found.items():
             for start in range(0, len(places), _PAGE):
                 page = places[start : start + _PAGE]
                 keys = {"erasure": self._keys.erasure(erasure), "places": [key for key, _ in page]}
                 args: Arguments = {"field": removed_field("last_sent"), "names": [name for _, name in page]}
                 await _LAST_SENT.run(self._redis, keys, args)
-
-    async def _fingerprints(self) -> AsyncIterator[dict[str, list[bytes]]]:
-        """The names of fingerprints by the hash that has them, a page of hashes at a time."""
-        page: list[str] = []
-        async for key in self._redis.scan_iter(match=self._keys.sent(), count=1000):
-            page.append(key.decode())
-            if len(page) >= _HASHES:
-                yield await self._names_in(page)
-                page = []
-        yield await self._names_in(page)
 
     async def _names_in(self, hashes: Sequence[str]) -> dict[str, list[bytes]]:
         await self._checkpoint()

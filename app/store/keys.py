@@ -13,6 +13,7 @@ LAST_SENT_LIFE_S: Final = 30 * 86_400  # after this, a repeated call is sent aga
 # Hashes that share the fingerprints of a destination, and as many that share its contacts. With two of each for ten
 # million people, a hash has 76: Redis keeps up to 512 small fields in one block of memory, almost without overhead.
 LAST_SENT_HASHES: Final = 2**18
+FINGERPRINTS: Final = "fingerprints:"  # begins the names of these hashes, in place of a person
 CONTACT_HASHES: Final = LAST_SENT_HASHES
 _READ_IN_ORDER: Final = ("high", "normal", "low", "stale")
 # The streams of every lane: those of trusted sources, in the order in which they are read, and those of public ones.
@@ -116,12 +117,9 @@ class DestinationKeys:
         """
         return f"{self.prefix}:last_sent:{person}"
 
-    def sent(self, name: bytes | None = None) -> str:
-        """Hash: the last calls about some people, of whom one has this name, see scripts/last_sent.lua.
-
-        Without a name, the pattern of these keys.
-        """
-        return f"{self.prefix}:sent:{'*' if name is None else f'{zlib.crc32(name) % LAST_SENT_HASHES:x}'}"
+    def fingerprints(self, name: bytes) -> str:
+        """Hash: the last calls about some people, of whom one has this name, see scripts/last_sent.lua."""
+        return self.last_sent(f"{FINGERPRINTS}{zlib.crc32(name) % LAST_SENT_HASHES:x}")
 
     def profile(self, name: str) -> str:
         """The profile of a person under one ID of one source, see scripts/records.lua."""

@@ -222,7 +222,7 @@ class TestTheLastCallAboutAPerson:
         assert await self.links(shop) == 1
         what = fingerprint("identity", LINK)
         key = KEYS.last_sent(what.people[0])
-        await shop.redis.delete(KEYS.sent(what.name))
+        await shop.redis.delete(KEYS.fingerprints(what.name))
         await shop.redis.set(key, b"p" + what.digest, ex=1000)
         await shop.settle(endpoint="identity")
         assert await shop.redis.get(key) == b"d" + what.digest
@@ -235,7 +235,7 @@ class TestTheLastCallAboutAPerson:
         await shop.settle(endpoint="user-attributes")
         accepted = await _stored(shop, what)
         await _take_in(shop, "user-attributes", other)
-        await cast(Any, shop.redis).hset(KEYS.sent(what.name), what.name, accepted)  # as if it knew no hashes
+        await cast(Any, shop.redis).hset(KEYS.fingerprints(what.name), what.name, accepted)  # as if it knew no hashes
         await shop.redis.set(KEYS.last_sent(what.people[0]), b"p" + since.digest, ex=1000)
         await shop.settle(endpoint="user-attributes")
         for body, waiting in ((other, 0), (ATTRIBUTES, 1)):
@@ -251,7 +251,7 @@ class TestTheLastCallAboutAPerson:
 
     async def test_leaves_memory_when_others_come_and_it_is_old(self, shop: Shop) -> None:
         name = fingerprint("user-attributes", ATTRIBUTES).name
-        key = KEYS.sent(name)
+        key = KEYS.fingerprints(name)
         store = cast(Any, shop.redis)
         await store.hset(key, b"old", b"d" + b"1" * 12 + b"\0\0")
         for number in range(200):  # one new fingerprint in eight looks for old ones
@@ -263,7 +263,7 @@ class TestTheLastCallAboutAPerson:
 
     async def test_expires_with_its_hash_when_no_more_come(self, shop: Shop) -> None:
         await self.links(shop)
-        assert 30 * 86_400 < await shop.redis.ttl(KEYS.sent(fingerprint("identity", LINK).name)) <= 31 * 86_400
+        assert 30 * 86_400 < await shop.redis.ttl(KEYS.fingerprints(fingerprint("identity", LINK).name)) <= 31 * 86_400
 
     async def test_of_a_person_with_very_many_ids_has_a_key_of_its_own(self, shop: Shop) -> None:
         body = {f"id{number}": "x" for number in range(11)}
@@ -274,7 +274,7 @@ class TestTheLastCallAboutAPerson:
         assert (what.name, await shop.redis.get(KEYS.last_sent(what.people[0]))) == (b"", b"d" + what.digest)
 
     async def test_takes_at_most_36_bytes_with_ten_million_people(self, shop: Shop) -> None:
-        key = KEYS.sent(b"")
+        key = KEYS.fingerprints(b"")
         people = 2 * 10_000_000 // LAST_SENT_HASHES
         for number in range(people):
             name = b"i" + number.to_bytes(6, "big") + b"1" * 6
@@ -289,7 +289,7 @@ async def _take_in(shop: Shop, endpoint: str, body: dict[str, Any]) -> None:
 
 
 async def _stored(shop: Shop, what: Fingerprint) -> bytes | None:
-    return cast(bytes | None, await cast(Any, shop.redis).hget(KEYS.sent(what.name), what.name))
+    return cast(bytes | None, await cast(Any, shop.redis).hget(KEYS.fingerprints(what.name), what.name))
 
 
 async def _age(shop: Shop, what: Fingerprint, days: int) -> None:
@@ -298,4 +298,4 @@ async def _age(shop: Shop, what: Fingerprint, days: int) -> None:
     assert stored is not None
     day = int.from_bytes(stored[-2:], "big") - days
     aged = stored[:-2] + day.to_bytes(2, "big")
-    await cast(Any, shop.redis).hset(KEYS.sent(what.name), what.name, aged)
+    await cast(Any, shop.redis).hset(KEYS.fingerprints(what.name), what.name, aged)

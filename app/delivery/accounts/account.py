@@ -140,12 +140,11 @@ async def rebind(redis: Redis, destination: str, account: Account) -> None:
     """Bind a destination to another account, and forget what was sent to the old one. Raises StoreError."""
     keys = DestinationKeys(destination)
     page: list[bytes] = []
-    for pattern in (keys.last_sent("*"), keys.sent()):
-        async for key in redis.scan_iter(match=pattern, count=1000):
-            page.append(key)
-            if len(page) >= _PAGE:
-                await redis.unlink(*page)
-                page = []
+    async for key in redis.scan_iter(match=keys.last_sent("*"), count=1000):
+        page.append(key)
+        if len(page) >= _PAGE:
+            await redis.unlink(*page)
+            page = []
     await redis.unlink(keys.attributes, keys.event_keys, keys.event_keys_seen, *page)
     await cast(Any, redis.hdel(keys.account, "app", "found_app"))
     await bind(redis, destination, account)
